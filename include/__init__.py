@@ -1,0 +1,1 @@
+"""Headrace's code: `common` and the systems below, Airflow only in `orchestration`."""

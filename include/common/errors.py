@@ -1,0 +1,32 @@
+"""The errors of Headrace: whether to try again is in the type, decided where the answer is read.
+
+Their message is a sentence for a person: what, with which value, what was allowed, where we looked.
+It never holds a secret. Entry points translate them; nothing else catches them broadly.
+"""
+
+
+class HeadraceError(Exception):
+    """Anything Headrace reports by a sentence instead of a stack trace."""
+
+
+class TransientError(HeadraceError):
+    """The same thing may succeed later.
+
+    `retry_after` is the number of seconds the other side asked us to wait, if it named one.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PermanentError(HeadraceError):
+    """The same thing will fail again: do not repeat it."""
+
+
+class ConfigError(PermanentError):
+    """What a person configured cannot work: names the field, the value and what is allowed."""
+
+
+class BadInputError(PermanentError):
+    """The data handed in cannot be used: names the place and what was expected there."""

@@ -1,0 +1,48 @@
+"""Files that a reader sees whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from include.common.errors import PermanentError, TransientError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """Write beside `target` and rename over it on success; on any error `target` stays as it was.
+
+    Raises `PermanentError` where `target` cannot be a file, `TransientError` where the system refuses the
+    write (a full disk, a lost mount), each naming the path.
+    """
+    if target.is_dir():
+        raise PermanentError(f"`{target}` is a folder; expected the path of a file to write")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise PermanentError(f"`{target}` cannot be written: {error.strerror}: `{error.filename}`") from error
+    except OSError as error:
+        raise TransientError(f"`{target}` cannot be written: {error.strerror}") from error
+    beside = Path(name)
+    try:
+        # mkstemp makes the file private; a result is as readable as any file this process makes.
+        os.fchmod(descriptor, 0o666 & ~_umask())
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(target)
+    except OSError as error:
+        raise TransientError(f"`{target}` cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

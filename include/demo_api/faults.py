@@ -1,0 +1,64 @@
+"""How the demo API can be told to misbehave."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+FAULTS = ("status", "soft", "garbage", "slow", "drop", "huge", "redirect")
+
+
+@dataclass
+class Fault:
+    """One misbehaviour for some calls.
+
+    `fault`: `status` answers `status`, with `Retry-After: <retry_after>` if given; `soft` is 200 with `{"Information": …}`;
+    `garbage` is 200 with a body that is no JSON; `slow` sends the body over `seconds`; `drop` closes the connection;
+    `huge` sends `megabytes`; `redirect` leads to `location`. `keys` are the rows' keys it hits (None: all),
+    `times` how many calls of each key (None: all).
+    """
+
+    fault: str
+    keys: list[str] | None = None
+    times: int | None = None
+    status: int = 500
+    retry_after: float | None = None
+    seconds: float = 60.0
+    megabytes: int = 100
+    location: str = ""
+    hits: Counter[str] = field(default_factory=Counter, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.fault not in FAULTS:
+            raise ValueError(f"fault is `{self.fault}`; allowed is one of {', '.join(FAULTS)}")
+
+    def applies(self, key: str) -> bool:
+        """Whether this call is hit; counts it if so."""
+        if self.keys is not None and key not in self.keys:
+            return False
+        if self.times is not None and self.hits[key] >= self.times:
+            return False
+        self.hits[key] += 1
+        return True
+
+
+@dataclass
+class Stats:
+    """What the server saw since its start or the last reset."""
+
+    calls: int = 0
+    answered: int = 0
+    in_flight: int = 0
+    peak: int = 0
+    by_key: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `peak` is the highest number of calls in flight, `answered` counts good answers."""
+        return {
+            "calls": self.calls,
+            "answered": self.answered,
+            "in_flight": self.in_flight,
+            "peak": self.peak,
+            "by_key": dict(self.by_key),
+            "statuses": {str(status): count for status, count in self.statuses.items()},
+        }

@@ -1,0 +1,137 @@
+"""The demo API's routes.
+
+`GET /countries/{code}` and `GET /query?function=TIME_SERIES_DAILY&symbol=…` (as Alpha Vantage answers) serve `data/demo/`;
+`GET /echo/{key}` answers for any key. `GET /_demo` shows what was counted, `PUT /_demo` sets
+`{"latency": seconds, "faults": […]}` and resets the counts.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from include.demo_api.faults import Fault, Stats
+
+DATA = Path(__file__).resolve().parent.parent.parent / "data" / "demo"
+Answer = tuple[int, dict[str, Any]]
+
+
+class DemoApi:
+    """The API's state: its data, what it counted, how it misbehaves. `latency` is in seconds."""
+
+    def __init__(self, data: Path = DATA, latency: float = 0.0) -> None:
+        self.countries: dict[str, Any] = json.loads((data / "countries.json").read_text("utf-8"))
+        self.prices: dict[str, Any] = json.loads((data / "prices.json").read_text("utf-8"))
+        self.latency = latency
+        self.faults: list[Fault] = []
+        self.stats = Stats()
+
+    def app(self) -> web.Application:
+        """The web application."""
+        app = web.Application()
+        app.router.add_get("/countries/{key}", self.country)
+        app.router.add_get("/echo/{key}", self.echo)
+        app.router.add_get("/query", self.query)
+        app.router.add_get("/_demo", self.show)
+        app.router.add_put("/_demo", self.set)
+        return app
+
+    async def country(self, request: web.Request) -> web.StreamResponse:
+        """The figures of one country, by its ISO 3166-1 numeric code."""
+        key = request.match_info["key"]
+        found = self.countries.get(key)
+        return await self._answer(request, key, (200, found) if found else (404, {"error": f"no country `{key}`"}))
+
+    async def echo(self, request: web.Request) -> web.StreamResponse:
+        """An answer for any key."""
+        key = request.match_info["key"]
+        return await self._answer(request, key, (200, {"key": key, "length": len(key)}))
+
+    async def query(self, request: web.Request) -> web.StreamResponse:
+        """The daily prices of a symbol, in Alpha Vantage's shape, its errors with status 200 included."""
+        symbol = request.query.get("symbol", "")
+        series = self.prices.get(symbol) if request.query.get("function") == "TIME_SERIES_DAILY" else None
+        if series is None:
+            return await self._answer(request, symbol, (200, {"Error Message": "Invalid API call."}))
+        answer = {"Meta Data": {"2. Symbol": symbol, "3. Last Refreshed": max(series)}, "Time Series (Daily)": series}
+        return await self._answer(request, symbol, (200, answer))
+
+    async def show(self, _: web.Request) -> web.Response:
+        """The counts."""
+        return web.json_response(self.stats.as_dict())
+
+    async def set(self, request: web.Request) -> web.Response:
+        """Set latency and faults, start counting anew."""
+        try:
+            wanted = await request.json()
+            faults = [Fault(**fault) for fault in wanted.get("faults", [])]
+            latency = float(wanted.get("latency", 0))
+        except (TypeError, ValueError, AttributeError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        self.faults, self.latency = faults, latency
+        self.stats = Stats(in_flight=self.stats.in_flight)
+        return web.json_response({})
+
+    async def _answer(self, request: web.Request, key: str, answer: Answer) -> web.StreamResponse:
+        with self._counting(key):
+            if self.latency:
+                await asyncio.sleep(self.latency)
+            fault = next((fault for fault in self.faults if fault.applies(key)), None)
+            if fault:
+                return await self._misbehave(request, fault, answer)
+            status, body = answer
+            self.stats.answered += status == 200
+            self.stats.statuses[status] += 1
+            return web.json_response(body, status=status)
+
+    @contextlib.contextmanager
+    def _counting(self, key: str) -> Any:
+        stats = self.stats
+        stats.calls += 1
+        stats.by_key[key] += 1
+        stats.in_flight += 1
+        stats.peak = max(stats.peak, stats.in_flight)
+        try:
+            yield
+        finally:
+            stats.in_flight -= 1
+            if stats is not self.stats:  # the counts were reset meanwhile
+                self.stats.in_flight -= 1
+
+    async def _misbehave(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
+        self.stats.statuses[fault.status if fault.fault == "status" else 200] += 1
+        if fault.fault == "status":
+            headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+            return web.json_response({"error": "as told"}, status=fault.status, headers=headers)
+        if fault.fault == "soft":
+            return web.json_response({"Information": "Our standard limit is 25 calls a day."})
+        if fault.fault == "garbage":
+            return web.Response(body=b"<html>\xff not JSON", content_type="application/json")
+        if fault.fault == "redirect":
+            return web.Response(status=302, headers={"Location": fault.location})
+        if fault.fault == "drop":
+            if request.transport:
+                request.transport.abort()
+            return web.Response()
+        return await self._stream(request, self._parts(fault, json.dumps(answer[1]).encode()))
+
+    async def _parts(self, fault: Fault, body: bytes) -> AsyncIterator[bytes]:
+        if fault.fault == "huge":
+            for _ in range(fault.megabytes):
+                yield b" " * 1024 * 1024
+        else:
+            for index in range(len(body)):
+                yield body[index : index + 1]
+                await asyncio.sleep(fault.seconds / len(body))
+
+    async def _stream(self, request: web.Request, parts: AsyncIterator[bytes]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):  # the client had enough
+            async for part in parts:
+                await response.write(part)
+        return response

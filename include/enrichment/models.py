@@ -1,0 +1,157 @@
+"""What a pipeline is, and the small values that pass between its steps."""
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from include.common.errors import ConfigError
+from include.common.rate_limit import parse_rate
+from include.common.templates import Template, templates_in
+
+DELIMITERS = (",", ";", "\t", "|")
+ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class RowStatus(StrEnum):
+    """How a row ended. `RETRY` is under way: it failed in a way that may pass, and counts as failed at the end."""
+
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The call made for a row. `path`, and every text in `query`, `headers` and `json`, is a template of its columns.
+
+    `connection` is the Airflow connection that holds the address and the credentials; `address_variable` is an
+    environment variable that may hold the address instead; `demo_path` is where the demo API answers such calls.
+    `timeout` is in seconds for a whole call, `max_bytes` caps the decompressed answer.
+    """
+
+    connection: str
+    path: str
+    method: str = "GET"
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    json: Any = None
+    timeout: float = 10.0
+    max_bytes: int = 10 * 1024 * 1024
+    address_variable: str | None = None
+    demo_path: str | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("request.method", self.method, METHODS)
+        _positive("request.timeout", self.timeout)
+        _positive("request.max_bytes", self.max_bytes)
+        self.templates()
+
+    def templates(self) -> list[Template]:
+        """Every template of the request; raises `ConfigError` where one is malformed."""
+        return [
+            Template("request.path", self.path),
+            *templates_in("request.query", self.query),
+            *templates_in("request.headers", self.headers),
+            *templates_in("request.json", self.json),
+        ]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an answer of status 200 must hold, for APIs that report trouble with 200 (a soft error).
+
+    `key` must be there and not be empty; where it is not, the text under the first of `notes` says why.
+    """
+
+    key: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The typed configuration of one CSV job. Raises `ConfigError` for values that cannot work.
+
+    `source` and `output` are paths, relative ones below the project's folder; `output` may hold the key
+    column (`results/{symbol}.json`) for one file a row. `key` names the column that identifies a row.
+    `rate_limit` counts for all runs of the pipeline together. `pool` is the Airflow pool that caps requests in flight.
+    `transform` is `module:function`, a `DataFrame -> DataFrame`. `max_failed_ratio` is failed / (ok + failed).
+    `delimiter` and `encoding` are detected when None. Up to `single_rows` rows, each is a task of its own.
+    """
+
+    name: str
+    source: str
+    output: str
+    key: str
+    request: Request
+    pool: str
+    rate_limit: str
+    transform: str = "include.enrichment.transforms:flatten"
+    expected: Expected | None = None
+    max_failed_ratio: float = 0.1
+    delimiter: str | None = None
+    encoding: str | None = None
+    single_rows: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("name", "source", "output", "key", "pool"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
+                raise ConfigError(f"{name} is `{getattr(self, name)}`; allowed is a text that is not empty")
+        parse_rate(self.rate_limit)
+        if not 0 <= self.max_failed_ratio <= 1:
+            raise ConfigError(f"max_failed_ratio is `{self.max_failed_ratio}`; allowed is a number from 0 to 1")
+        if self.delimiter is not None:
+            _one_of("delimiter", self.delimiter, DELIMITERS)
+        if self.encoding is not None:
+            _one_of("encoding", self.encoding, ENCODINGS)
+        module, _, function = self.transform.partition(":")
+        if not (function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+            raise ConfigError(f"transform is `{self.transform}`; allowed is `module:function`")
+        check_output(self.output, self.key)
+
+
+def check_output(output: str, key: str, name: str = "output") -> None:
+    """Raise `ConfigError` unless `output` is a path, or one with the key column as its only field."""
+    for column in Template(name, output).columns:
+        if column != key:
+            raise ConfigError(f"{name} is `{output}`: it names `{column}`; allowed is the key column `{key}` only")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A run of rows for one mapped task: `length` bytes from `offset` of the run's `rows.jsonl`.
+
+    `label` names the task instance: the row's key for a single row, "rows 201-400" otherwise.
+    """
+
+    index: int
+    label: str
+    first_row: int
+    rows: int
+    offset: int
+    length: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """A form small and plain enough for XCom; `Chunk(**…)` reads it back."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows of the input ended how."""
+
+    rows: int
+    ok: int
+    failed: int
+    skipped: int
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} is `{value}`; allowed is one of {', '.join(map(repr, allowed))}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise ConfigError(f"{name} is `{value}`; allowed is a number above 0")

@@ -1,0 +1,223 @@
+"""Reading CSV files that people and programs really write, a row at a time, in constant memory.
+
+A file that cannot be read at all is a `BadInputError`; a row that cannot be read is a `Row` with its error.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from include.common.errors import BadInputError
+from include.common.templates import quoted
+from include.enrichment.models import DELIMITERS
+
+# What is looked at to detect encoding and delimiter. Past it a wrong guess shows as failed rows, never as lost ones.
+SAMPLE_BYTES = 1024 * 1024
+# Characters in one field, and in one physical line: a longer one is a file gone wrong, not data.
+MAX_FIELD = 1024 * 1024
+BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+# An undecodable byte B becomes the lone surrogate U+DC00+B, which no encoding can produce.
+UNDECODABLE = "headrace.undecodable"
+_FLAWED = re.compile("[\0\udc00-\udcff]")
+
+
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(UNDECODABLE, _mark_undecodable)
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a file is written. `encoding` excludes the byte order mark; `skip` is the bytes of that mark."""
+
+    encoding: str
+    delimiter: str
+    skip: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record. `number` counts data rows from 1, `line` is the physical line that it starts on, from 1."""
+
+    number: int
+    line: int
+    values: tuple[str, ...]
+    error: str | None = None
+
+
+def detect(
+    path: Path, key: str, encoding: str | None = None, delimiter: str | None = None, name: str | None = None
+) -> Format:
+    """Find out how `path` is written; what the caller names is taken as it is.
+
+    `name` stands for the path in messages, where `path` is a copy. `key` helps to tell delimiters apart: the right one yields a column of that name.
+    Raises `BadInputError` where the file cannot be read or is empty.
+    """
+    try:
+        with path.open("rb") as stream:
+            sample = stream.read(SAMPLE_BYTES)
+    except OSError as error:
+        raise BadInputError(f"`{name or path}` cannot be read: {error.strerror}") from error
+    if not sample.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
+        raise BadInputError(f"`{name or path}` is empty; expected a header line and at least one row")
+    skip = 0
+    for mark, marked in BOMS:
+        if sample.startswith(mark) and encoding in (None, marked, "utf-16" if "16" in marked else marked):
+            encoding, skip = marked, len(mark)
+    encoding = encoding or _guess_encoding(sample)
+    if encoding == "utf-16":  # named by a person, and no mark: little endian, as Windows writes it
+        encoding = "utf-16-le"
+    text = codecs.getincrementaldecoder(encoding)(UNDECODABLE).decode(sample[skip:])
+    return Format(encoding, delimiter or _guess_delimiter(text, key), skip)
+
+
+def _guess_encoding(sample: bytes) -> str:
+    """UTF-16 by its zero bytes, UTF-8 where it decodes, cp1251 where the rest reads as Russian words."""
+    quarter = len(sample) // 8
+    if sample[1::2].count(0) > quarter > sample[::2].count(0):
+        return "utf-16-le"
+    if sample[::2].count(0) > quarter > sample[1::2].count(0):
+        return "utf-16-be"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+        return "utf-8"
+    except UnicodeDecodeError:
+        high = sum(byte >= 0x80 for byte in sample)
+        # In cp1251 the Russian letters are 0xC0-0xFF, 0xA8 and 0xB8, and they come as words. UTF-8 with a few
+        # broken bytes has no such runs: its letters are pairs of a lead byte and one of 0x80-0xBF.
+        return "cp1251" if 2 * _bytes_in_words(sample) >= high else "utf-8"
+
+
+def _bytes_in_words(sample: bytes, shortest: int = 3) -> int:
+    letters = bytes(range(0xC0, 0x100)) + b"\xa8\xb8"
+    words = sample.translate(bytes(byte if byte in letters else 0x20 for byte in range(256))).split()
+    return sum(len(word) for word in words if len(word) >= shortest)
+
+
+def _guess_delimiter(text: str, key: str) -> str:
+    """The delimiter under which the sample is most a table: the key column found, then even rows, then many columns."""
+    declared = text[:5].lower()
+    if declared.startswith("sep=") and len(text) > 4 and text[4] in DELIMITERS:
+        return text[4]
+
+    def fitness(delimiter: str) -> tuple[bool, float, int]:
+        rows = []
+        try:
+            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+                rows.append(row)
+                if len(rows) == 50:
+                    break
+        except csv.Error:
+            pass
+        rows = [row for row in rows if row]
+        if not rows:
+            return False, 0.0, 0
+        even = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+        return key in (name.strip() for name in rows[0]), even if len(rows[0]) > 1 else 0.0, len(rows[0])
+
+    return max(DELIMITERS, key=fitness)
+
+
+class CsvFile:
+    """A CSV file opened for one pass: `columns` (names trimmed), then `rows()`. `name` as for `detect`."""
+
+    def __init__(self, path: Path, form: Format, name: str | None = None) -> None:
+        self.name = name or str(path)
+        self.form = form
+        csv.field_size_limit(MAX_FIELD)
+        raw = path.open("rb")
+        raw.seek(form.skip)
+        self._text = io.TextIOWrapper(raw, form.encoding, UNDECODABLE, newline="")
+        self._line = 0  # physical lines handed to the CSV reader
+        self._record: list[str] = []  # those of the record under way
+        self._again: list[str] = []  # lines to hand out once more, the next one last
+        self._reader = self._new_reader()
+        try:
+            self.columns = self._header()
+        except BadInputError:
+            self._text.close()
+            raise
+
+    def __enter__(self) -> "CsvFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._text.close()
+
+    def _new_reader(self) -> "csv._reader":
+        return csv.reader(iter(self._next_line, ""), delimiter=self.form.delimiter, strict=True)
+
+    def _next_line(self) -> str:
+        """The next physical line, "" at the end; one over `MAX_FIELD` comes in parts, to bound the memory."""
+        line = self._again.pop() if self._again else self._text.readline(MAX_FIELD)
+        self._line += 1
+        if self._line == 1 and line[:4].lower() == "sep=" and line[4:].strip("\r\n") == self.form.delimiter:
+            return self._next_line()  # Excel's own hint, not a header
+        self._record.append(line)
+        return line
+
+    def _header(self) -> tuple[str, ...]:
+        names = next((row for row in self._read() if row.values), None)
+        if names is None:
+            raise BadInputError(f"`{self.name}` is empty; expected a header line and at least one row")
+        if names.error:
+            raise BadInputError(f"line {names.line} of `{self.name}`, the header: {names.error}")
+        columns = tuple(
+            name.strip().removeprefix("\ufeff") or f"column_{index}" for index, name in enumerate(names.values, 1)
+        )
+        repeated = tuple(dict.fromkeys(name for name in columns if columns.count(name) > 1))
+        if repeated:
+            raise BadInputError(f"`{self.name}`: the header repeats {quoted(repeated)}; column names must differ")
+        return columns
+
+    def rows(self) -> Iterator[Row]:
+        """The data rows in order. Empty lines are not rows."""
+        number = 0
+        width = len(self.columns)
+        for row in self._read():
+            if not row.values and not row.error:
+                continue
+            number += 1
+            error = row.error
+            if error is None and len(row.values) != width:
+                error = f"{len(row.values)} field{'s' * (len(row.values) != 1)}, the header has {width}"
+            yield Row(number, row.line, row.values, error)
+
+    def _read(self) -> Iterator[Row]:
+        while True:
+            self._record = []
+            try:
+                values = tuple(next(self._reader))
+            except StopIteration:
+                return
+            except csv.Error as error:
+                line = self._line - len(self._record) + 1
+                yield Row(0, line, (self._record[0].rstrip("\r\n"),), self._explain(error))
+                # A stray quote swallows the lines behind it: only the first is at fault, the others are read again.
+                self._again.extend(reversed([text for text in self._record[1:] if text]))
+                self._line = line
+                self._reader = self._new_reader()
+            else:
+                yield Row(0, self._line - len(self._record) + 1, values, self._flaw(values))
+
+    def _explain(self, error: csv.Error) -> str:
+        if "unexpected end of data" in str(error):
+            return "a quote is opened and never closed"
+        if "field larger than field limit" in str(error):
+            return f"a field of more than {MAX_FIELD} characters (a quote that is never closed?)"
+        return f"not readable as CSV: {error}"
+
+    def _flaw(self, values: tuple[str, ...]) -> str | None:
+        for position, value in enumerate(values, 1):
+            if found := _FLAWED.search(value):
+                if found.group() == "\0":
+                    return f"field {position} holds a NUL character"
+                return f"field {position} holds the byte 0x{ord(found.group()) - 0xDC00:02X}, which is not {self.form.encoding}"
+        return None

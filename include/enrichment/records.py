@@ -1,0 +1,138 @@
+"""From a frame to JSON: records that any reader of JSON accepts, published whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.common.errors import ConfigError, PermanentError
+from include.common.files import replacing
+from include.common.templates import Template
+from include.enrichment.run import file_name
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def write_records(frame: pandas.DataFrame, target: Path) -> int:
+    """Write a frame as JSON lines, keys in the order of its columns; returns how many.
+
+    NaN, NaT and infinities become null, dates ISO 8601. Raises `ConfigError` where the columns repeat a name,
+    `PermanentError` for a value that JSON has no form for.
+    """
+    columns = [str(column) for column in frame.columns]
+    if len(set(columns)) < len(columns):
+        repeated = sorted({name for name in columns if columns.count(name) > 1})
+        raise ConfigError(f"the transform returned the columns {repeated} twice; names must differ")
+    rows = 0
+    with replacing(target) as stream:
+        for values in zip(*(frame.iloc[:, index].tolist() for index in range(len(columns))), strict=True):
+            record = {name: plain(value, name) for name, value in zip(columns, values, strict=True)}
+            stream.write(
+                json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
+            )
+            rows += 1
+    return rows
+
+
+def plain(value: Any, place: str) -> Any:
+    """`value` as JSON can hold it: None, bool, int, float, str, lists and objects of them. `place` is for messages."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{place}.{key}") for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    return _from_library(value, place)
+
+
+def _from_library(value: Any, place: str) -> Any:
+    """Values of pandas, numpy and the standard library."""
+    import datetime
+    import decimal
+    import uuid
+
+    import numpy
+    import pandas
+
+    if value is pandas.NaT or value is pandas.NA:
+        return None
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, numpy.datetime64):
+        return plain(pandas.Timestamp(value), place)
+    if isinstance(value, datetime.timedelta | numpy.timedelta64):
+        return pandas.Timedelta(value).isoformat()
+    if isinstance(value, numpy.generic):
+        return plain(value.item(), place)
+    if isinstance(value, numpy.ndarray):
+        return plain(value.tolist(), place)
+    if isinstance(value, decimal.Decimal):
+        return str(value) if value.is_finite() else None
+    if isinstance(value, uuid.UUID | pandas.Period):
+        return str(value)
+    raise PermanentError(f"`{place}` is a {type(value).__name__}, which JSON cannot hold")
+
+
+def publish(records: Path, output: str, key: str) -> list[Path]:
+    """Write JSON lines as arrays of records; returns the files written, each replaced whole.
+
+    One file, or where `output` names the key column, one for each of its values, whose records stand together.
+    """
+    template = Template("output", output)
+    if not template.columns:
+        target = Path(template.render({}))
+        with records.open("rb") as lines:
+            _write_array(target, lines)
+        return [target]
+    return list(_publish_by_key(records, template, key))
+
+
+def _publish_by_key(records: Path, template: Template, key: str) -> Iterator[Path]:
+    group: list[bytes] = []
+    written: set[str] = set()
+    current: str | None = None
+    with records.open("rb") as lines:
+        for line in lines:
+            found = json.loads(line)
+            if key not in found:
+                raise ConfigError(f"output is `{template.text}`, but the transform returned no column `{key}`")
+            if found[key] != current:
+                if current is not None:
+                    yield _write_group(template, key, current, group)
+                current, group = found[key], []
+                if current in written:
+                    raise PermanentError(f"the transform returned the records of `{current}` in several places")
+                written.add(str(current))
+            group.append(line)
+    if current is not None:
+        yield _write_group(template, key, current, group)
+
+
+def _write_group(template: Template, key: str, value: str, lines: list[bytes]) -> Path:
+    target = Path(template.render({key: str(value)}, file_name))
+    _write_array(target, lines)
+    return target
+
+
+def _write_array(target: Path, lines: Any) -> None:
+    with replacing(target) as stream:
+        separator = b"[\n"
+        for line in lines:
+            stream.write(separator + line.rstrip(b"\n"))
+            separator = b",\n"
+        stream.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

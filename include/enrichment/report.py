@@ -1,0 +1,104 @@
+"""What a run has to tell: one screen for Telegram, one summary for a terminal, one file for whoever asks later."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from include.common.rate_limit import parse_rate
+from include.common.telegram import escape
+from include.enrichment.models import Counts
+from include.enrichment.run import Plan, RunFolder, write_json
+
+SHOWN_ERRORS = 3
+ERROR_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run as people are told of it. `state` is "success", "failed" or "dry run"; `seconds` since its start.
+
+    `problems` are the sentences of the tasks that failed, `first_errors` those of the first rows that did.
+    """
+
+    pipeline: str
+    run_id: str
+    state: str
+    seconds: float
+    counts: Counts | None = None
+    outputs: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    first_errors: list[str] = field(default_factory=list)
+    errors_file: str | None = None
+    link: str | None = None
+    note: str | None = None
+
+    def write(self, folder: RunFolder) -> None:
+        """As `report.json` of the run's folder."""
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_json(folder.report, asdict(self))
+
+    def as_html(self) -> str:
+        """For Telegram's HTML mode."""
+        mark = {"success": "✅", "dry run": "📝"}.get(self.state, "❌")
+        lines = [f"{mark} <b>{escape(self.pipeline)}</b>: {self.state}", f"run {escape(self.run_id)}"]
+        lines += [escape(line) for line in self._facts()]
+        if self.link:
+            lines.append(f'<a href="{escape(self.link)}">open the run</a>')
+        return "\n".join(lines)
+
+    def as_text(self) -> str:
+        """For a terminal."""
+        return "\n".join([f"{self.pipeline}: {self.state}", *(f"  {line}" for line in self._facts())])
+
+    def _facts(self) -> list[str]:
+        lines = []
+        if self.counts:
+            counts = self.counts
+            lines.append(f"rows {counts.rows}, ok {counts.ok}, failed {counts.failed}, skipped {counts.skipped}")
+        lines.append(f"took {duration(self.seconds)}")
+        lines += [self.note] if self.note else []
+        lines += [f"error: {shortened(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
+        lines += [f"- {shortened(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
+        if len(self.outputs) == 1:
+            lines.append(f"output: {self.outputs[0]}")
+        elif self.outputs:
+            lines.append(f"output: {len(self.outputs)} files, the first {self.outputs[0]}")
+        if self.errors_file:
+            lines.append(f"rows that are not ok: {self.errors_file}")
+        return lines
+
+
+def read_report(folder: RunFolder) -> Report | None:
+    """What `Report.write` wrote, None where there is nothing yet."""
+    try:
+        found: dict[str, Any] = json.loads(folder.report.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return Report(**{**found, "counts": Counts(**found["counts"]) if found["counts"] else None})
+
+
+def shortened(text: str, length: int = ERROR_LENGTH) -> str:
+    """One line of at most `length` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`: the two largest units that matter."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    whole = math.ceil(seconds)
+    for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
+    return f"{whole} s"
+
+
+def foreseen(made: Plan) -> str:
+    """The rate limit of a run in words, with the time that its calls will take at least."""
+    rate = parse_rate(made.rate_limit)
+    if rate is None:
+        return "no rate limit"
+    return f"limit {made.rate_limit}: {made.to_call} calls take at least {duration(rate.seconds_for(made.to_call))}"

@@ -1,0 +1,85 @@
+"""A run's folder: what each step leaves there for the next, and for people to look at afterwards."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from include.common.errors import BadInputError
+from include.common.files import replacing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan` settled for the run: paths are absolute, `rows` counts data rows, `to_call` those to be called.
+
+    `source_bytes` and `source_sha256` describe the file as it was read. `limit` None means every row.
+    """
+
+    source: str
+    source_bytes: int
+    source_sha256: str
+    encoding: str
+    delimiter: str
+    columns: tuple[str, ...]
+    key: str
+    output: str
+    rate_limit: str
+    limit: int | None
+    dry_run: bool
+    rows: int
+    to_call: int
+
+
+class RunFolder:
+    """Paths of one run's files; `plan` makes the folder, the run's id is its name."""
+
+    def __init__(self, storage: Path, pipeline: str, run_id: str) -> None:
+        self.path = storage / "runs" / pipeline / file_name(run_id)
+        self.input = self.path / "input.csv"  # the source as it was when the run began
+        self.rows = self.path / "rows.jsonl"  # the rows to call, one JSON object a line
+        self.rejects = self.path / "rejects.jsonl"  # the rows that `plan` failed or skipped
+        self.segments = self.path / "segments"  # the ledger: how each call ended
+        self.records = self.path / "records.jsonl"  # the transform's result
+        self.errors = self.path / "errors.csv"
+        self.tally = self.path / "tally.json"
+        self.manifest = self.path / "manifest.json"
+        self.report = self.path / "report.json"
+        self._plan = self.path / "plan.json"
+        self._stop = self.path / "stop.json"
+
+    def write_plan(self, plan: Plan) -> None:
+        write_json(self._plan, asdict(plan))
+
+    def read_plan(self) -> Plan:
+        """What `write_plan` wrote; `BadInputError` where there is none."""
+        try:
+            found = json.loads(self._plan.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise BadInputError(f"the run has no plan (looked for `{self._plan}`)") from error
+        return Plan(**{**found, "columns": tuple(found["columns"])})
+
+    def stop(self, reason: str, try_number: int) -> None:
+        """Tell the other tasks of this try that no call can succeed, so that they make none."""
+        write_json(self._stop, {"reason": reason, "try": try_number})
+
+    def stopped(self, try_number: int) -> str | None:
+        """The reason to call nothing in this try; a later try (a person cleared the task) starts afresh."""
+        try:
+            found = json.loads(self._stop.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        return str(found["reason"]) if try_number <= found["try"] else None
+
+
+def write_json(path: Path, value: object) -> None:
+    """A JSON file of a person's reading size, whole or not at all."""
+    with replacing(path) as stream:
+        stream.write((json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
+
+
+def file_name(text: str) -> str:
+    """`text` as the name of one file: letters of any alphabet and ` -_.+^@=,:` stay, the rest is percent-encoded."""
+    name = "".join(c if c.isalnum() or c in " -_.+^@=,:" else quote(c, safe="", errors="replace") for c in text)
+    return re.sub(r"^\.", "%2E", name)[:200]

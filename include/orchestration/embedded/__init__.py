@@ -1,0 +1,1 @@
+"""Airflow on one machine: SQLite, LocalExecutor, its home in `.airflow/`. Behind `make run`, `make up` and `make down`."""

@@ -1,0 +1,127 @@
+"""What `make up`, `make down` and `make run` do."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from include.enrichment.report import foreseen, read_report
+from include.enrichment.run import Plan, RunFolder
+from include.orchestration.embedded import processes
+from include.orchestration.embedded.environment import USER, Home
+from include.orchestration.embedded.processes import Running
+from include.orchestration.embedded.progress import Progress
+from include.orchestration.embedded.rest import AirflowApi
+from include.orchestration.embedded.service import POLL_SECONDS, start, using, wait_for_dags
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `make run` was asked for; None leaves the DAG's own value."""
+
+    dag_id: str
+    source: str | None = None
+    output: str | None = None
+    api_url: str | None = None
+    limit: int | None = None
+    rate: str | None = None
+    key: str | None = None
+    dry_run: bool = False
+
+    def conf(self) -> dict[str, Any]:
+        """The DAG run's parameters."""
+        chosen = {
+            "source": self.source and str(Path(self.source).expanduser().absolute()),
+            "output": self.output and str(Path(self.output).expanduser().absolute()),
+            "limit": self.limit,
+            "rate_limit": self.rate,
+            "key": self.key,
+            "dry_run": self.dry_run or None,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+def up(home: Home, port: int) -> None:
+    """Start a lasting Airflow and print how to get in."""
+    home.create()
+    with processes.alone(home):
+        if running := processes.find_running(home):
+            if running.lasting and not running.dead():
+                print(f"already up: {running.web}  (user {USER}, password {home.password()})")
+                return
+            processes.stop(home, running)
+        processes.check_port(port)
+        running = start(home, port, lasting=True)
+        wait_for_dags(home, running)
+    print(f"Airflow is up: {running.web}\n  user      {USER}\n  password  {home.password()}\n  stop it   make down")
+    print("  This login is Airflow's simple auth manager, for one machine; README, Security, names others.")
+
+
+def down(home: Home) -> None:
+    """Stop every process that `up` started."""
+    if not home.path.exists():
+        print("nothing is running")
+        return
+    with processes.alone(home):
+        running = processes.find_running(home)
+        print(f"stopped: {', '.join(processes.stop(home, running))}" if running else "nothing is running")
+
+
+def run(home: Home, request: RunRequest) -> bool:
+    """Run a DAG once and follow it to its end; whether it succeeded."""
+    home.create()
+    with using(home) as running:
+        api = AirflowApi(running.web, USER, home.password())
+        conf = request.conf()
+        if request.api_url and request.api_url != running.api_url:
+            conf["api_url"] = request.api_url
+        api.unpause(request.dag_id)
+        run_id = api.trigger(request.dag_id, conf)
+        print(f"run {run_id} of {request.dag_id}: {running.web}/dags/{request.dag_id}/runs/{run_id}", flush=True)
+        folder = RunFolder(Path(running.storage), request.dag_id, run_id)
+        try:
+            state = _follow(home, running, api, folder, request, run_id)
+        except KeyboardInterrupt:
+            api.fail_run(request.dag_id, run_id)
+            print("\nstopped by you; the run is marked failed, the last output stays")
+            return False
+    _summarize(folder, state, request)
+    return state == "success"
+
+
+def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, request: RunRequest, run_id: str) -> str:
+    """Show the run's progress until it has ended; returns its state."""
+    progress = Progress(folder)
+    while (state := api.run_state(request.dag_id, run_id)) not in ("success", "failed"):
+        processes.check_alive(home, running)
+        if progress.find_plan() and progress.plan:
+            print(_limit(progress.plan, request), flush=True)
+        progress.show(_at_work(api.task_states(request.dag_id, run_id)) or state)
+        time.sleep(POLL_SECONDS)
+    progress.end()
+    return state
+
+
+def _at_work(tasks: list[tuple[str, str | None]]) -> str:
+    """Which tasks run or wait to be retried: `call_api 3 running, 2 to retry`."""
+    counted = Counter((task, state) for task, state in tasks if state in ("running", "up_for_retry"))
+    words = {"running": "running", "up_for_retry": "waiting for a retry"}
+    return ", ".join(f"{task} {count} {words[str(state)]}" for (task, state), count in counted.items())
+
+
+def _limit(plan: Plan, request: RunRequest) -> str:
+    """The rate limit of the run; where it is the DAG's own, how to lift it."""
+    if request.rate is None and plan.rate_limit != "none":
+        return f"{foreseen(plan)} (the DAG's own limit; RATE=none or RATE=50/second changes it)"
+    return foreseen(plan)
+
+
+def _summarize(folder: RunFolder, state: str, request: RunRequest) -> None:
+    report = read_report(folder)
+    if report is None:
+        print(f"{request.dag_id}: {state}, and it left no report; see the tasks' logs")
+        return
+    if report.state != "failed" or report.counts:
+        print(_limit(folder.read_plan(), request))
+    print(report.as_text())

@@ -1,0 +1,190 @@
+"""Starting Airflow's processes, remembering them by id and start time, and stopping them with all their children."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from include.common.errors import ConfigError, HeadraceError, TransientError
+from include.orchestration.embedded.environment import Home
+from include.orchestration.pools import POOLS
+from include.orchestration.settings import PROJECT
+
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process of ours: an id alone could be somebody else's by now."""
+
+    name: str
+    pid: int
+    created: float
+
+    def process(self) -> psutil.Process | None:
+        """The process if it is alive and still ours."""
+        try:
+            found = psutil.Process(self.pid)
+            alive = found.status() != psutil.STATUS_ZOMBIE and abs(found.create_time() - self.created) < 1
+        except psutil.NoSuchProcess:
+            return None
+        return found if alive else None
+
+
+@dataclass
+class Running:
+    """What a start left running, as `running.json` of the home keeps it."""
+
+    port: int
+    lasting: bool
+    demo_port: int | None = None
+    api_url: str = ""
+    storage: str = ""
+    processes: list[Started] = field(default_factory=list)
+
+    @property
+    def web(self) -> str:
+        """The address of the web UI and the REST API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def dead(self) -> list[str]:
+        """The names of processes that have ended."""
+        return [started.name for started in self.processes if not started.process()]
+
+    def save(self, home: Home) -> None:
+        """Write it down before anything else happens, so that `down` finds every process."""
+        _state(home).write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def _state(home: Home) -> Path:
+    return home.path / "running.json"
+
+
+def find_running(home: Home) -> Running | None:
+    """What runs in this home, None where nothing does; leftovers of a start that was killed count."""
+    try:
+        found = json.loads(_state(home).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(f"`{_state(home)}` is not readable: {error}; remove it once nothing runs") from error
+    running = Running(**{**found, "processes": [Started(**started) for started in found["processes"]]})
+    return running if any(started.process() for started in running.processes) else None
+
+
+@contextlib.contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Hold the home for a start or a stop; raises `HeadraceError` where somebody else does."""
+    with (home.path / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HeadraceError(f"another `make run`, `make up` or `make down` is at work in `{home.path}`") from error
+        yield
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port(port: int) -> None:
+    """Raise `ConfigError` where `port` of loopback is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(f"port {port} is in use on 127.0.0.1; choose another one: make up PORT=8081") from error
+
+
+def prepare(home: Home, environment: Mapping[str, str]) -> None:
+    """Migrate the databases and import the pools, where the code has changed since the last time."""
+    stamp = home.path / "prepared"
+    expected = _fingerprint(environment)
+    if stamp.exists() and stamp.read_text("utf-8") == expected and (home.path / "airflow.db").exists():
+        return
+    log = home.logs / "prepare.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "include.orchestration.prepare"]
+        ended = subprocess.run(command, env=dict(environment), cwd=PROJECT, stdout=output, stderr=output, check=False)
+    if ended.returncode:
+        raise HeadraceError(f"preparing the databases failed:\n{tail(log)}")
+    stamp.write_text(expected, encoding="utf-8")
+
+
+def _fingerprint(environment: Mapping[str, str]) -> str:
+    migrations = sorted((PROJECT / "include/common/migrations/versions").glob("*.py"))
+    digest = hashlib.sha256(environment.get("HEADRACE_DATABASE_URL", "").encode())
+    for path in (PROJECT / "requirements.txt", POOLS, *migrations):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def start(home: Home, running: Running, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+    """Start a process in a session of its own, its output in the home's `processes/<name>.log`."""
+    with (home.logs / f"{name}.log").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=dict(environment),
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    running.processes.append(Started(name, process.pid, psutil.Process(process.pid).create_time()))
+    running.save(home)
+
+
+def check_alive(home: Home, running: Running) -> None:
+    """Raise `TransientError` with the end of its log where a process has died."""
+    for name in running.dead():
+        raise TransientError(f"Airflow's {name} has ended; its log ends with\n{tail(home.logs / f'{name}.log')}")
+
+
+def stop(home: Home, running: Running) -> list[str]:
+    """End every process and its children, by id: asked first, killed after 20 s. Returns the names of those ended."""
+    ended = [started for started in running.processes if started.process()]
+    family: list[psutil.Process] = []
+    for started in ended:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(started.pid)
+            family += [*process.children(recursive=True), process]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+    _reap()
+    _state(home).unlink(missing_ok=True)
+    return [started.name for started in ended]
+
+
+def _reap() -> None:
+    """Collect our own ended children, so that none stays as a zombie while this process lives."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log."""
+    try:
+        return "\n".join(path.read_text("utf-8", errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return "(no log)"

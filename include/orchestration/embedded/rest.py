@@ -1,0 +1,96 @@
+"""The part of Airflow's REST API that starting and following a run needs."""
+
+from typing import Any
+
+import httpx
+
+from include.common.errors import BadInputError, HeadraceError, TransientError
+
+PAGE = 1000
+
+
+class AirflowApi:
+    """A client of the REST API at `web`, logged in as `user` at its first call."""
+
+    def __init__(self, web: str, user: str, password: str) -> None:
+        self._user, self._password = user, password
+        # trust_env False: this goes to this machine, never to a proxy.
+        self._http = httpx.Client(base_url=web, timeout=30, trust_env=False)
+
+    def is_healthy(self, processes: tuple[str, ...]) -> bool:
+        """Whether the server answers and reports each of `processes` ("scheduler", …) as healthy."""
+        try:
+            health = self._http.get("/api/v2/monitor/health", timeout=5).raise_for_status().json()
+        except httpx.HTTPError:
+            return False
+        return all((health.get(name) or {}).get("status") == "healthy" for name in ("metadatabase", *processes))
+
+    def find_dag(self, dag_id: str) -> dict[str, Any] | None:
+        """A DAG's details, None where it is not known (yet)."""
+        response = self._call("GET", f"/dags/{dag_id}/details")
+        return None if response.status_code == 404 else self._value(response)
+
+    def dag_ids(self) -> list[str]:
+        """The ids of all DAGs."""
+        return [dag["dag_id"] for dag in self._value(self._call("GET", f"/dags?limit={PAGE}"))["dags"]]
+
+    def import_errors(self) -> list[str]:
+        """The last line of each DAG file's import error, behind the file's name."""
+        found = self._value(self._call("GET", "/importErrors"))["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in found]
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG's runs start."""
+        self._value(self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False}))
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run; returns its id. `BadInputError` where a parameter is refused."""
+        response = self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        if response.status_code == 400:
+            raise BadInputError(str(response.json().get("detail", response.text)))
+        return str(self._value(response)["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """`queued`, `running`, `success` or `failed`."""
+        return str(self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))["state"])
+
+    def unfinished_runs(self) -> list[tuple[str, str]]:
+        """DAG and run id of every run that has not ended."""
+        found = self._value(self._call("GET", f"/dags/~/dagRuns?state=running&state=queued&limit={PAGE}"))
+        return [(run["dag_id"], run["dag_run_id"]) for run in found["dag_runs"]]
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed; its tasks end."""
+        self._value(self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
+
+    def task_states(self, dag_id: str, run_id: str) -> list[tuple[str, str | None]]:
+        """Task id and state of each task instance of a run."""
+        found = self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit={PAGE}"))
+        return [(task["task_id"], task["state"]) for task in found["task_instances"]]
+
+    def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            if "Authorization" not in self._http.headers:
+                self._log_in()
+            response = self._http.request(method, f"/api/v2{path}", **arguments)
+            if response.status_code == 401:  # the token is valid for a day
+                self._log_in()
+                response = self._http.request(method, f"/api/v2{path}", **arguments)
+            return response
+        except httpx.HTTPError as error:
+            raise TransientError(f"Airflow's REST API did not answer {method} {path}: {error}") from error
+
+    def _log_in(self) -> None:
+        response = self._http.post("/auth/token", json={"username": self._user, "password": self._password})
+        if response.status_code != 201:
+            raise HeadraceError(f"Airflow refuses the login of `{self._user}`: {response.status_code}")
+        self._http.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+
+    @staticmethod
+    def _value(response: httpx.Response) -> Any:
+        if response.is_error:
+            raise HeadraceError(
+                f"Airflow's REST API answered {response.request.method} {response.request.url.path} "
+                f"with {response.status_code}: {response.text[:300]}"
+            )
+        return response.json()

@@ -1,0 +1,93 @@
+"""Having an Airflow on this machine: starting it, waiting until it has read the DAGs, using the one that is up."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from include.common.errors import ConfigError, TransientError
+from include.orchestration import settings
+from include.orchestration.embedded import processes
+from include.orchestration.embedded.environment import USER, Home, airflow_environment, user_environment
+from include.orchestration.embedded.processes import Running
+from include.orchestration.embedded.rest import AirflowApi
+
+START_SECONDS = 180
+POLL_SECONDS = 0.5
+NEEDED = ("scheduler", "dag_processor")
+
+
+@contextlib.contextmanager
+def using(home: Home) -> Iterator[Running]:
+    """The Airflow that `make up` started where there is one, else one of our own for the time of the block."""
+    running = processes.find_running(home)
+    if running and running.lasting and not running.dead():
+        yield running
+        return
+    with processes.alone(home):
+        if running:  # what a killed start left behind
+            processes.stop(home, running)
+        running = start(home, processes.free_port(), lasting=False)
+        try:
+            wait_for_dags(home, running)
+            api = AirflowApi(running.web, USER, home.password())
+            for dag_id, run_id in api.unfinished_runs():  # cut off with an earlier Airflow: nobody works on them
+                api.fail_run(dag_id, run_id)
+            yield running
+        finally:
+            processes.stop(home, running)
+
+
+def start(home: Home, port: int, lasting: bool) -> Running:
+    """Start the demo API where no other is named, then Airflow's processes; returns when they answer."""
+    mine = user_environment()
+    demo_port = None if mine.get("API_URL") or mine.get("AIRFLOW_CONN_CSV_API") else processes.free_port()
+    environment = airflow_environment(home, port, demo_port, schedule=lasting)
+    processes.prepare(home, environment)
+    os.environ.update({name: environment[name] for name in ("HEADRACE_STORAGE",) if name in environment})
+    running = Running(port, lasting, demo_port, mine.get("API_URL", ""), str(settings.storage()))
+    try:
+        if demo_port:
+            processes.start(home, running, "demo-api", ["include.demo_api", "--port", str(demo_port)], environment)
+        services = ["api-server", "scheduler", "dag-processor", *(["triggerer"] if lasting else [])]
+        for service in services:
+            processes.start(home, running, service, ["airflow", service], environment)
+        api = AirflowApi(running.web, USER, home.password())
+        _wait(home, running, lambda: api.is_healthy(NEEDED), "Airflow did not get healthy")
+    except BaseException:
+        processes.stop(home, running)
+        raise
+    return running
+
+
+def dag_ids() -> list[str]:
+    """The DAGs of the bundle: each file is named as its DAG."""
+    return sorted(path.stem for path in (settings.PROJECT / "dags").glob("*.py") if path.stem != "__init__")
+
+
+def wait_for_dags(home: Home, running: Running) -> None:
+    """Wait until every DAG was parsed by this Airflow; raises `ConfigError` for DAG files that do not import."""
+    api = AirflowApi(running.web, USER, home.password())
+    since = min(started.created for started in running.processes)
+
+    def parsed() -> bool:
+        if errors := api.import_errors():
+            raise ConfigError("DAG files that do not import:\n  " + "\n  ".join(errors))
+        return all(_parsed_after(api.find_dag(dag_id), since) for dag_id in dag_ids())
+
+    _wait(home, running, parsed, f"the DAGs {', '.join(dag_ids())} were not parsed")
+
+
+def _parsed_after(dag: dict[str, Any] | None, since: float) -> bool:
+    return bool(dag and dag["last_parsed_time"] and datetime.fromisoformat(dag["last_parsed_time"]).timestamp() > since)
+
+
+def _wait(home: Home, running: Running, ready: Callable[[], bool], failure: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        processes.check_alive(home, running)
+        if time.monotonic() > deadline:
+            raise TransientError(f"{failure} within {START_SECONDS} s; logs are in `{home.logs}`")
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,73 @@
+"""How a task ends when a lower layer raises: retried or not by the error's type, its sentence kept for the report."""
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import RetryDecision, RetryPolicy, get_current_context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.common.errors import HeadraceError, PermanentError, TransientError
+
+log = logging.getLogger(__name__)
+# The XCom that holds the sentence of a failed try; Airflow clears it when the next try starts.
+ERROR = "error"
+
+
+class TaskToRetry(AirflowException):
+    """A transient failure: Airflow tries again, after `retry_after` seconds where the other side named them."""
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RetryWhenAsked(RetryPolicy):
+    """Retries after the time that the other side asked for, else after the task's own delay."""
+
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        """See `RetryPolicy`."""
+        if isinstance(exception, TaskToRetry) and exception.retry_after is not None:
+            return RetryDecision.retry(delay=timedelta(seconds=exception.retry_after))
+        return RetryDecision.default()
+
+
+def reported(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a task's function, plain or async, so that its errors end the task as their type says."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def wait(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await function(*args, **kwargs)
+            except Exception as error:
+                failure = _failure(error)
+            raise failure
+
+        return wait
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            failure = _failure(error)
+        raise failure
+
+    return call
+
+
+def _failure(error: Exception) -> Exception:
+    """The exception to end the task with. Raised outside the `except`, so that a sentence comes without a trace."""
+    if isinstance(error, AirflowException):
+        return error
+    sentence = str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
+    get_current_context()["ti"].xcom_push(key=ERROR, value=sentence)
+    if isinstance(error, PermanentError):
+        return AirflowFailException(sentence)
+    if isinstance(error, TransientError):
+        return TaskToRetry(sentence, error.retry_after)
+    return error

@@ -1,0 +1,139 @@
+"""What is read from the environment and from Airflow's connections, in one place, and handed inwards as values."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yarl import URL
+
+import include
+from include.common.errors import ConfigError
+from include.enrichment.client import Endpoint
+from include.enrichment.models import Request
+
+PROJECT = Path(include.__file__).resolve().parent.parent
+DEMO_VARIABLE = "HEADRACE_DEMO_API"
+# What the http provider's hook reads from a connection's extra as options; every other text there is a header.
+HTTP_OPTIONS = frozenset(
+    {"headers", "query", "timeout", "allow_redirects", "proxies", "proxy", "verify", "trust_env", "cert", "stream"}
+    | {"check_response", "max_redirects", "auth_type"}
+)
+
+
+def path_in_project(text: str) -> Path:
+    """An absolute path; a relative one stands below the project's folder, `~` for the home folder."""
+    return PROJECT / Path(text).expanduser()
+
+
+def storage() -> Path:
+    """The storage root, `HEADRACE_STORAGE` (default `data/`)."""
+    text = os.environ.get("HEADRACE_STORAGE", "").strip() or "data"
+    if "://" in text:
+        raise ConfigError(f"HEADRACE_STORAGE is `{text}`; allowed is the path of a folder")
+    return path_in_project(text)
+
+
+def database_url() -> str:
+    """The application database, `HEADRACE_DATABASE_URL` (default: SQLite beside Airflow's own)."""
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    return os.environ.get("HEADRACE_DATABASE_URL", "").strip() or f"sqlite:///{home / 'headrace.db'}"
+
+
+def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
+    """Where `request` goes: the run's own `api_url`, its environment variable, its connection, or the demo API.
+
+    A connection's credentials go to the connection's own host only; one without a host lends them to the
+    environment's address. Raises `ConfigError` where no address is found.
+    """
+    found = connection(request.connection)
+    variable = request.address_variable or ""
+    from_environment = os.environ.get(variable, "").strip() if variable else ""
+    if api_url:
+        return _at(api_url, "the run's `api_url`", found if found and _same_host(found.url, api_url) else None)
+    if from_environment:
+        lends = found and (not found.url or _same_host(found.url, from_environment))
+        return _at(from_environment, variable, found if lends else None)
+    if found and found.url:
+        return found.endpoint()
+    demo = os.environ.get(DEMO_VARIABLE, "").strip()
+    if demo and request.demo_path is not None:
+        return Endpoint(demo.rstrip("/") + request.demo_path, "the demo API")
+    looked = f"the environment variable {variable} and " if variable else ""
+    raise ConfigError(
+        f"no address of the API: looked at {looked}the connection `{request.connection}` "
+        f"(AIRFLOW_CONN_{request.connection.upper()} and the metadata database)"
+    )
+
+
+def is_demo(found: Endpoint) -> bool:
+    """Whether calls go to the demo API of this project, which needs no rate limit."""
+    return found.origin == "the demo API"
+
+
+class HttpConnection:
+    """An Airflow connection of type http as the row engine sees it. `url` is "" where it has no host."""
+
+    def __init__(self, name: str, host: str | None, schema: str | None, port: int | None) -> None:
+        self.name = name
+        host = (host or "").strip()
+        self.url = host if "://" in host or not host else f"{schema or 'http'}://{host}"
+        if self.url and port:
+            self.url = str(URL(self.url).with_port(port))
+        self.login: str | None = None
+        self.password: str | None = None
+        self.headers: dict[str, str] = {}
+        self.query: dict[str, str] = {}
+
+    def read_extra(self, extra: Mapping[str, Any]) -> None:
+        """Headers (`{"headers": {…}}` or plain texts, as the http provider has them) and `{"query": {…}}`."""
+        self.headers = {
+            name: value for name, value in extra.items() if name not in HTTP_OPTIONS and isinstance(value, str)
+        }
+        for part, values in (("headers", self.headers), ("query", self.query)):
+            more = extra.get(part, {})
+            if not isinstance(more, Mapping):
+                raise ConfigError(f"connection `{self.name}`: `{part}` in its extra must be an object of texts")
+            values.update({str(name): str(value) for name, value in more.items()})
+
+    def endpoint(self, url: str | None = None, origin: str | None = None) -> Endpoint:
+        """Its credentials at `url`, by default its own."""
+        where = origin or f"connection `{self.name}`"
+        return Endpoint(url or self.url, where, self.headers, self.query, self.login or None, self.password or None)
+
+
+def connection(name: str) -> HttpConnection | None:
+    """The Airflow connection `name`, None where there is none."""
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        stored = Connection.get(name)
+    except AirflowNotFoundException:
+        return None
+    found = HttpConnection(name, stored.host, stored.schema, stored.port)
+    found.login, found.password = stored.login, stored.password
+    try:
+        found.read_extra(json.loads(stored.extra or "{}"))
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"connection `{name}`: its extra must be a JSON object") from error
+    return found
+
+
+def _at(address: str, origin: str, lender: HttpConnection | None) -> Endpoint:
+    """An address with the credentials written in it (`https://user:password@host`), else the lender's."""
+    try:
+        url = URL(address)
+    except ValueError as error:
+        raise ConfigError(f"the API's address (from {origin}) is no URL; allowed is http:// or https://") from error
+    if url.user is not None:
+        return Endpoint(str(url.with_user(None)), origin, login=url.user, password=url.password)
+    return lender.endpoint(address, origin) if lender else Endpoint(address, origin)
+
+
+def _same_host(one: str, other: str) -> bool:
+    try:
+        return URL(one).origin() == URL(other).origin()
+    except ValueError:
+        return False
