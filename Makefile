@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG
 BIN := .venv/bin
-EMBEDDED := $(BIN)/python -m include.orchestration.embedded
+HEADRACE_HOME ?= .airflow
+EMBEDDED := $(BIN)/python -m include.orchestration.embedded --home "$(HEADRACE_HOME)"
 PORT ?= 8080
 
 .DEFAULT_GOAL := help

@@ -20,7 +20,7 @@ The output is replaced whole, and only by a run in which enough rows succeeded.
 every row that is not ok. Where 401 or 403 stopped it: mend the credentials and clear the failed `call_api` tasks.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
@@ -54,6 +54,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
     params=params(PIPELINE),
     tags=["csv"],
     doc_md=__doc__,

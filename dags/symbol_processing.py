@@ -17,7 +17,7 @@ retried, then the symbol fails.
 **When it fails** the message and `data/runs/symbol_processing/<run id>/errors.csv` say which symbols and why.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
@@ -57,6 +57,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
     params=params(PIPELINE),
     tags=["csv"],
     doc_md=__doc__,

@@ -1,4 +1,7 @@
-"""Headrace as Airflow lists it. The one file here: Airflow executes every module below this folder under its bare name."""
+"""Headrace as Airflow lists it.
+
+The one file here: Airflow executes every module below this folder under its bare name.
+"""
 
 from airflow.plugins_manager import AirflowPlugin
 

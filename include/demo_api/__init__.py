@@ -1,1 +1,1 @@
-"""A local HTTP API with real figures, which counts its calls and misbehaves on demand. For trying out, tests, benchmarks."""
+"""A local HTTP API with real figures that counts its calls and misbehaves on demand: for trials, tests, benchmarks."""

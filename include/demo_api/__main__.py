@@ -1,4 +1,7 @@
-"""Starts the demo API: `python -m include.demo_api --port 8090 --latency 0.05 --fault '{"fault": "soft", "times": 1}'`."""
+"""Starts the demo API.
+
+python -m include.demo_api --port 8090 --latency 0.05 --fault '{"fault": "soft", "times": 1}'
+"""
 
 import argparse
 import json
@@ -11,7 +14,9 @@ from include.demo_api.server import DemoApi
 
 def main() -> None:
     """Serve on loopback until told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m include.demo_api", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m include.demo_api", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """How the demo API can be told to misbehave."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,10 @@ FAULTS = ("status", "soft", "garbage", "slow", "drop", "huge", "redirect")
 class Fault:
     """One misbehaviour for some calls.
 
-    `fault`: `status` answers `status`, with `Retry-After: <retry_after>` if given; `soft` is 200 with `{"Information": …}`;
-    `garbage` is 200 with a body that is no JSON; `slow` sends the body over `seconds`; `drop` closes the connection;
-    `huge` sends `megabytes`; `redirect` leads to `location`. `keys` are the rows' keys it hits (None: all),
-    `times` how many calls of each key (None: all).
+    `fault`: `status` answers `status`, with `Retry-After: <retry_after>` if given; `soft` is 200 with an object
+    `{"Information": …}`; `garbage` is 200 with a body that is no JSON; `slow` sends the body over `seconds`; `drop`
+    closes the connection; `huge` sends `megabytes`; `redirect` leads to `location`. `keys` are the rows' keys it
+    hits (None: all), `times` how many calls of each key (None: all).
     """
 
     fault: str
@@ -39,6 +39,24 @@ class Fault:
             return False
         self.hits[key] += 1
         return True
+
+
+@dataclass
+class Quota:
+    """At most `calls` in any `seconds`, as a strict server counts: the rest gets 429 with `Retry-After`."""
+
+    calls: int
+    seconds: float
+    _starts: deque[float] = field(default_factory=deque, repr=False)
+
+    def wait(self, now: float) -> float:
+        """Counts a call at `now`; seconds to wait where it is one too many, else 0."""
+        while self._starts and self._starts[0] <= now - self.seconds:
+            self._starts.popleft()
+        if len(self._starts) >= self.calls:
+            return self._starts[0] + self.seconds - now
+        self._starts.append(now)
+        return 0.0
 
 
 @dataclass

@@ -1,20 +1,22 @@
 """The demo API's routes.
 
-`GET /countries/{code}` and `GET /query?function=TIME_SERIES_DAILY&symbol=…` (as Alpha Vantage answers) serve `data/demo/`;
-`GET /echo/{key}` answers for any key. `GET /_demo` shows what was counted, `PUT /_demo` sets
-`{"latency": seconds, "faults": […]}` and resets the counts.
+`GET /countries/{code}` and `GET /query?function=TIME_SERIES_DAILY&symbol=…` (as Alpha Vantage answers) serve
+`data/demo/`; `GET /echo/{key}` answers for any key. `GET /_demo` shows what was counted, `PUT /_demo` sets
+`{"latency": seconds, "faults": […], "quota": {"calls": 5, "seconds": 1}}` and starts counting anew.
 """
 
 import asyncio
 import contextlib
 import json
+import math
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from include.demo_api.faults import Fault, Stats
+from include.demo_api.faults import Fault, Quota, Stats
 
 DATA = Path(__file__).resolve().parent.parent.parent / "data" / "demo"
 Answer = tuple[int, dict[str, Any]]
@@ -28,6 +30,7 @@ class DemoApi:
         self.prices: dict[str, Any] = json.loads((data / "prices.json").read_text("utf-8"))
         self.latency = latency
         self.faults: list[Fault] = []
+        self.quota: Quota | None = None
         self.stats = Stats()
 
     def app(self) -> web.Application:
@@ -69,15 +72,19 @@ class DemoApi:
         try:
             wanted = await request.json()
             faults = [Fault(**fault) for fault in wanted.get("faults", [])]
+            quota = Quota(**wanted["quota"]) if wanted.get("quota") else None
             latency = float(wanted.get("latency", 0))
         except (TypeError, ValueError, AttributeError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        self.faults, self.latency = faults, latency
+        self.faults, self.quota, self.latency = faults, quota, latency
         self.stats = Stats(in_flight=self.stats.in_flight)
         return web.json_response({})
 
     async def _answer(self, request: web.Request, key: str, answer: Answer) -> web.StreamResponse:
         with self._counting(key):
+            if self.quota and (wait := self.quota.wait(time.monotonic())):
+                too_many = Fault("status", status=429, retry_after=math.ceil(wait))
+                return await self._misbehave(request, too_many, answer)
             if self.latency:
                 await asyncio.sleep(self.latency)
             fault = next((fault for fault in self.faults if fault.applies(key)), None)

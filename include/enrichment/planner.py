@@ -91,7 +91,7 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> li
 
 
 def read_rows(folder: RunFolder, chunk: Chunk) -> Iterator[dict[str, Any]]:
-    """The chunk's rows as `plan` wrote them: `n` the row's number, `line`, `key`, and `v` the values in column order."""
+    """The chunk's rows as `plan` wrote them: `n` the row's number, `line`, `key`, `v` the values in column order."""
     with folder.rows.open("rb") as stream:
         stream.seek(chunk.offset)
         for _ in range(chunk.rows):
@@ -148,20 +148,25 @@ class _Sorter:
     def add(self, row: Row) -> None:
         self.rows += 1
         if row.error:
-            return self._reject(row, RowStatus.FAILED, f"line {row.line}: {row.error}")
+            self._reject(row, RowStatus.FAILED, row.error)
+            return
         values = list(row.values)
         key = values[self._key] = values[self._key].strip()
         if not key:
-            return self._reject(row, RowStatus.SKIPPED, f"line {row.line}: the key `{self._name}` is empty")
+            self._reject(row, RowStatus.SKIPPED, f"the key `{self._name}` is empty")
+            return
         if not self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, row.number)).rowcount:
             first = self._seen.execute("SELECT row FROM seen WHERE key = ?", (key,)).fetchone()[0]
-            return self._reject(row, RowStatus.SKIPPED, f"line {row.line}: the key `{key}` was seen in row {first}")
+            self._reject(row, RowStatus.SKIPPED, f"the key `{key}` was seen in row {first}")
+            return
         line = _json_line({"n": row.number, "line": row.line, "key": key, "v": values})
         self._calls.write(line)
         self.marks.add(row.number, key, len(line))
 
     def _reject(self, row: Row, status: RowStatus, error: str) -> None:
-        self._rejects.write(_json_line({"n": row.number, "status": status, "error": error, "v": row.values}))
+        self._rejects.write(
+            _json_line({"n": row.number, "status": status, "error": f"line {row.line}: {error}", "v": row.values})
+        )
 
 
 def _json_line(value: object) -> bytes:

@@ -57,8 +57,8 @@ def detect(
 ) -> Format:
     """Find out how `path` is written; what the caller names is taken as it is.
 
-    `name` stands for the path in messages, where `path` is a copy. `key` helps to tell delimiters apart: the right one yields a column of that name.
-    Raises `BadInputError` where the file cannot be read or is empty.
+    `name` stands for the path in messages, where `path` is a copy. `key` helps to tell delimiters apart: the right
+    one yields a column of that name. Raises `BadInputError` where the file cannot be read or is empty.
     """
     try:
         with path.open("rb") as stream:
@@ -151,7 +151,7 @@ class CsvFile:
     def __exit__(self, *_: object) -> None:
         self._text.close()
 
-    def _new_reader(self) -> "csv._reader":
+    def _new_reader(self) -> "Iterator[list[str]]":
         return csv.reader(iter(self._next_line, ""), delimiter=self.form.delimiter, strict=True)
 
     def _next_line(self) -> str:
@@ -219,5 +219,6 @@ class CsvFile:
             if found := _FLAWED.search(value):
                 if found.group() == "\0":
                     return f"field {position} holds a NUL character"
-                return f"field {position} holds the byte 0x{ord(found.group()) - 0xDC00:02X}, which is not {self.form.encoding}"
+                byte = ord(found.group()) - 0xDC00
+                return f"field {position} holds the byte 0x{byte:02X}, which is not {self.form.encoding}"
         return None

@@ -43,12 +43,14 @@ class Report:
         mark = {"success": "✅", "dry run": "📝"}.get(self.state, "❌")
         lines = [f"{mark} <b>{escape(self.pipeline)}</b>: {self.state}", f"run {escape(self.run_id)}"]
         lines += [escape(line) for line in self._facts()]
+        if self.note and self.state != "dry run":
+            lines.append(escape(self.note))
         if self.link:
             lines.append(f'<a href="{escape(self.link)}">open the run</a>')
         return "\n".join(lines)
 
     def as_text(self) -> str:
-        """For a terminal."""
+        """For a terminal and the task's log."""
         return "\n".join([f"{self.pipeline}: {self.state}", *(f"  {line}" for line in self._facts())])
 
     def _facts(self) -> list[str]:
@@ -56,8 +58,9 @@ class Report:
         if self.counts:
             counts = self.counts
             lines.append(f"rows {counts.rows}, ok {counts.ok}, failed {counts.failed}, skipped {counts.skipped}")
+        elif self.state == "dry run" and self.note:
+            lines.append(self.note)
         lines.append(f"took {duration(self.seconds)}")
-        lines += [self.note] if self.note else []
         lines += [f"error: {shortened(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
         lines += [f"- {shortened(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
         if len(self.outputs) == 1:
@@ -100,5 +103,7 @@ def foreseen(made: Plan) -> str:
     """The rate limit of a run in words, with the time that its calls will take at least."""
     rate = parse_rate(made.rate_limit)
     if rate is None:
-        return "no rate limit"
-    return f"limit {made.rate_limit}: {made.to_call} calls take at least {duration(rate.seconds_for(made.to_call))}"
+        return f"no rate limit: {made.to_call} calls"
+    seconds = rate.seconds_for(made.to_call)
+    takes = f"take at least {duration(seconds)}" if seconds >= 1 else "fit in a second"
+    return f"limit {made.rate_limit}: {made.to_call} calls {takes}"

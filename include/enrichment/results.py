@@ -127,9 +127,8 @@ def check_failures(found: Tally, max_failed_ratio: float) -> None:
         raise PermanentError(f"no row was answered: {counts.failed} failed, {counts.skipped} skipped{example}")
     called = counts.ok + counts.failed
     if counts.failed / called > max_failed_ratio:
-        raise PermanentError(
-            f"{counts.failed} of {called} rows failed, more than max_failed_ratio = {max_failed_ratio:g} allows{example}"
-        )
+        limit = f"max_failed_ratio = {max_failed_ratio:g}"
+        raise PermanentError(f"{counts.failed} of {called} rows failed, more than {limit} allows{example}")
 
 
 def frame(folder: RunFolder, plan: Plan) -> pandas.DataFrame:

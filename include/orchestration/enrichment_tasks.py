@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from include.common.database import connect
 from include.common.errors import BadInputError, PermanentError, TransientError
 from include.common.rate_limit import PATTERN, RateLimiter, parse_rate
 from include.enrichment.caller import Calls, Outcome, Pace, Unlimited
-from include.enrichment.client import AccessError, Client
+from include.enrichment.client import AccessError, Client, redacted
 from include.enrichment.ledger import Segment, standing
 from include.enrichment.models import Chunk, Pipeline
 from include.enrichment.planner import Job, make_plan, read_rows
@@ -32,14 +32,12 @@ from include.orchestration.pools import requests_per_task, tasks_at_once
 from include.orchestration.telegram import HeadraceTelegramOperator
 
 log = logging.getLogger(__name__)
-RETRIES: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=10), "retry_policy": RetryWhenAsked()}
 SHOWN_OUTPUTS = 10
 VERSIONED = ("apache-airflow", "pandas", "aiohttp")
 
 
 def params(pipeline: Pipeline) -> dict[str, Param]:
     """The form that starts a run. A value that breaks it gets 400 from the REST API."""
-    text = {"type": ["null", "string"], "minLength": 1}
     return {
         "source": Param(
             pipeline.source, type="string", minLength=1, description="The CSV: a path, below the project if relative"
@@ -57,9 +55,9 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
         "key": Param(pipeline.key, type="string", minLength=1, description="The column that identifies a row"),
         "api_url": Param(
             None,
-            **text,
+            type=["null", "string"],
             pattern="^https?://",
-            description=f"The API's address for this run; empty: as configured (connection {pipeline.request.connection})",
+            description=f"The API's address for this run; empty: that of the connection {pipeline.request.connection}",
         ),
     }
 
@@ -99,8 +97,7 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
     folder = _folder(pipeline, context)
     chunks = make_plan(pipeline, job, folder, tasks_at_once(pipeline.pool))
     made = folder.read_plan()
-    log.info("%s", foreseen(made))
-    log.info("%d rows to call at %s (from %s), in %d tasks", made.to_call, endpoint.url, endpoint.origin, len(chunks))
+    log.info("%s, at %s (from %s), in %d tasks", foreseen(made), redacted(endpoint.url), endpoint.origin, len(chunks))
     return [chunk.as_dict() for chunk in chunks]
 
 
@@ -121,7 +118,7 @@ class SharedPace(Pace):
         await asyncio.to_thread(self._limiter.defer, self._key, seconds)
 
 
-@task(map_index_template="{{ label }}", **RETRIES)
+@task(map_index_template="{{ label }}", retry_policy=RetryWhenAsked())
 @reported
 async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     """Call the API for the chunk's rows that no earlier try has ended; returns counts of this try."""
@@ -199,7 +196,7 @@ def _transformed(pipeline: Pipeline, folder: RunFolder, made: Plan) -> Any:
     return result
 
 
-@task(**RETRIES)
+@task
 @reported
 def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     """Publish the records of the `counts` settled rows and write the manifest; returns the first paths written."""
@@ -208,6 +205,8 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     made = folder.read_plan()
     outputs = publish(folder.records, made.output, made.key)
     _write_manifest(pipeline, context, outputs)
+    for asset in context["outlets"]:
+        context["outlet_events"][asset].extra = {"run": str(folder.path), "output": made.output, **counts}
     log.info("%d rows ok, %d files published", counts["ok"], len(outputs))
     return [str(path) for path in outputs[:SHOWN_OUTPUTS]]
 
@@ -268,7 +267,9 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
     else:
         found = None if made.dry_run else read_tally(folder) or tally(folder, made)
         state = "dry run" if made.dry_run else ("success" if outputs else "failed")
-        note = f"{made.rows} rows, {made.to_call} to call; {foreseen(made)}" if made.dry_run else foreseen(made)
+        note = foreseen(made)
+        if made.dry_run:
+            note = f"{made.rows} rows, {made.rows - made.to_call} of them not to be called; {note}"
     if state == "failed" and not problems:
         problems = ["a task ended without a sentence; its log says more"]
     return Report(

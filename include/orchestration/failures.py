@@ -43,7 +43,7 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
         async def wait(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await function(*args, **kwargs)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (an entry point)
                 failure = _failure(error)
             raise failure
 
@@ -53,7 +53,7 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (an entry point)
             failure = _failure(error)
         raise failure
 
@@ -64,8 +64,11 @@ def _failure(error: Exception) -> Exception:
     """The exception to end the task with. Raised outside the `except`, so that a sentence comes without a trace."""
     if isinstance(error, AirflowException):
         return error
+    if isinstance(error, OSError):
+        error = TransientError(f"{error.strerror or error}" + (f": `{error.filename}`" if error.filename else ""))
     sentence = str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
     get_current_context()["ti"].xcom_push(key=ERROR, value=sentence)
+    log.error("%s", sentence)
     if isinstance(error, PermanentError):
         return AirflowFailException(sentence)
     if isinstance(error, TransientError):

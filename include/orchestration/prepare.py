@@ -1,4 +1,4 @@
-"""Brings the databases and pools to what the code expects: `python -m include.orchestration.prepare`. Safe to repeat."""
+"""Brings databases and pools to what the code expects; safe to repeat: `python -m include.orchestration.prepare`."""
 
 import json
 import logging

@@ -63,8 +63,9 @@ class HeadraceTelegramHook(TelegramHook):
     def __init__(self, target: Target, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._target = target
         self._sleep = sleep
-        # The library logs each URL at INFO, and the token is part of it.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        # These log each URL (httpx at INFO, the others at DEBUG), and the token is part of it.
+        for name in ("httpx", "httpcore", "telegram"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         super().__init__(telegram_conn_id=None, token=target.token, chat_id=target.chat_id)
 
     def get_conn(self) -> telegram.Bot:
@@ -75,7 +76,7 @@ class HeadraceTelegramHook(TelegramHook):
         base_url = self._target.base_url.rstrip("/").removesuffix("/bot") + "/bot"
         return telegram.Bot(self._target.token, base_url=base_url, request=self._request)
 
-    def send_message(self, api_params: dict[str, Any]) -> None:
+    def send_message(self, api_params: dict[str, Any]) -> None:  # type: ignore[override]  # not retried blindly
         """Send `api_params["text"]`, HTML unless `parse_mode` says otherwise, in as many messages as it needs.
 
         Raises `PermanentError` for what Telegram refuses, `TransientError` when the tries are used up.
@@ -108,9 +109,9 @@ class HeadraceTelegramHook(TelegramHook):
                 self.log.info("Telegram asks to wait %.0f s", pause)
                 delay = pause if delay is not None else None
             except telegram.error.ChatMigrated as error:
-                if message["chat_id"] == error.new_chat_id:
+                if message["chat_id"] == str(error.new_chat_id):
                     raise PermanentError(self._clean(error)) from None
-                self.chat_id = message["chat_id"] = error.new_chat_id
+                self.chat_id = message["chat_id"] = str(error.new_chat_id)
                 self.log.info("the group became a supergroup: set the chat id to %s", error.new_chat_id)
                 delay = 0.0 if delay is not None else None
             except telegram.error.BadRequest as error:
@@ -144,7 +145,7 @@ class HeadraceTelegramOperator(TelegramOperator):
             target = find_target(self.telegram_conn_id)
             if target is None:
                 raise AirflowSkipException(
-                    f"Telegram is not told: neither the connection `{self.telegram_conn_id}` nor BOT_TOKEN and CHAT_ID are set"
+                    f"nobody is told: no connection `{self.telegram_conn_id}`, and BOT_TOKEN and CHAT_ID are not set"
                 )
             HeadraceTelegramHook(target).send_message({**self.telegram_kwargs, "text": self.text})
         except HeadraceError as error:

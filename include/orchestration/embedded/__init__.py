@@ -1,1 +1,1 @@
-"""Airflow on one machine: SQLite, LocalExecutor, its home in `.airflow/`. Behind `make run`, `make up` and `make down`."""
+"""Airflow on one machine, with SQLite and LocalExecutor: what is behind `make run`, `make up` and `make down`."""

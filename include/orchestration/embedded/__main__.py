@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ def main() -> int:
     """Run one command; returns the exit status, 0 only where it did what was asked."""
     chosen = _parse(sys.argv[1:])
     home = Home(chosen.home.absolute())
+    # A kill must stop what was started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         match chosen.command:
             case "up":
@@ -25,6 +28,8 @@ def main() -> int:
                 commands.down(home)
             case "run":
                 return 0 if commands.run(home, _request(chosen)) else 1
+            case "migrate":
+                commands.migrate(home)
             case "airflow":
                 return _airflow(home, chosen.arguments)
     except HeadraceError as error:
@@ -43,6 +48,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     up = commands.add_parser("up", help="start a lasting Airflow")
     up.add_argument("--port", default="8080")
     commands.add_parser("down", help="stop what `up` started")
+    commands.add_parser("migrate", help="bring the databases to the newest revision, import the pools")
     run = commands.add_parser(
         "run", help="run a DAG once; values come from DAG, CSV, OUTPUT, LIMIT, RATE, KEY, DRY_RUN"
     )

@@ -1,15 +1,18 @@
 """What `make up`, `make down` and `make run` do."""
 
+import contextlib
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from include.common.errors import BadInputError
+from include.common.rate_limit import parse_rate
 from include.enrichment.report import foreseen, read_report
 from include.enrichment.run import Plan, RunFolder
 from include.orchestration.embedded import processes
-from include.orchestration.embedded.environment import USER, Home
+from include.orchestration.embedded.environment import USER, Home, airflow_environment
 from include.orchestration.embedded.processes import Running
 from include.orchestration.embedded.progress import Progress
 from include.orchestration.embedded.rest import AirflowApi
@@ -68,8 +71,17 @@ def down(home: Home) -> None:
         print(f"stopped: {', '.join(processes.stop(home, running))}" if running else "nothing is running")
 
 
+def migrate(home: Home) -> None:
+    """Bring the databases of this home to the newest revision and import the pools, whether it is up or not."""
+    home.create()
+    processes.prepare(home, airflow_environment(home, 0, None, schedule=False), again=True)
+    print(f"the databases in `{home.path}` are up to date, the pools are those of include/pools.json")
+
+
 def run(home: Home, request: RunRequest) -> bool:
     """Run a DAG once and follow it to its end; whether it succeeded."""
+    if request.rate is not None:
+        parse_rate(request.rate, "RATE")
     home.create()
     with using(home) as running:
         api = AirflowApi(running.web, USER, home.password())
@@ -122,6 +134,6 @@ def _summarize(folder: RunFolder, state: str, request: RunRequest) -> None:
     if report is None:
         print(f"{request.dag_id}: {state}, and it left no report; see the tasks' logs")
         return
-    if report.state != "failed" or report.counts:
+    with contextlib.suppress(BadInputError):  # a run that failed in `plan` has none
         print(_limit(folder.read_plan(), request))
     print(report.as_text())

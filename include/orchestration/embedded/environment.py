@@ -1,4 +1,4 @@
-"""The environment that the embedded Airflow's processes get: `.env`, the caller's own, and what belongs to this home."""
+"""The embedded Airflow's environment: the defaults of `.env`, the caller's variables, what belongs to this home."""
 
 import base64
 import json
@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from include.orchestration.settings import PROJECT
 
 USER = "admin"
+USE_JOB_SCHEDULE = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ def airflow_environment(home: Home, port: int, demo_port: int | None, schedule: 
         "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
         "kwargs": {"path": str(PROJECT)},
     }
+    caller = user_environment()
     environment = {
-        **user_environment(),
+        **caller,
         **home.secrets(),
         "AIRFLOW_HOME": str(home.path),
         # The bundle's folder is on the path of the DAG processor and the tasks only.
@@ -88,7 +90,8 @@ def airflow_environment(home: Home, port: int, demo_port: int | None, schedule: 
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.path / 'airflow.db'}",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
-        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(schedule),
+        # AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE=False make up: a lasting Airflow whose DAGs run when triggered only.
+        USE_JOB_SCHEDULE: str(schedule and caller.get(USE_JOB_SCHEDULE) != "False"),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": web,

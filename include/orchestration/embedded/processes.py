@@ -109,11 +109,11 @@ def check_port(port: int) -> None:
             raise ConfigError(f"port {port} is in use on 127.0.0.1; choose another one: make up PORT=8081") from error
 
 
-def prepare(home: Home, environment: Mapping[str, str]) -> None:
-    """Migrate the databases and import the pools, where the code has changed since the last time."""
+def prepare(home: Home, environment: Mapping[str, str], again: bool = False) -> None:
+    """Migrate the databases and import the pools, where the code has changed since the last time, or `again`."""
     stamp = home.path / "prepared"
     expected = _fingerprint(environment)
-    if stamp.exists() and stamp.read_text("utf-8") == expected and (home.path / "airflow.db").exists():
+    if not again and stamp.exists() and stamp.read_text("utf-8") == expected and (home.path / "airflow.db").exists():
         return
     log = home.logs / "prepare.log"
     with log.open("wb") as output:

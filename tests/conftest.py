@@ -1,0 +1,13 @@
+"""For all tests: Airflow finds an empty home of its own, and nothing of the caller's environment changes a result."""
+
+import os
+import tempfile
+
+# Before any test module imports Airflow, which reads its configuration at import.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="headrace-airflow-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
+    del os.environ[name]
+for name in ("API_URL", "BOT_TOKEN", "CHAT_ID", "HEADRACE_STORAGE", "HEADRACE_DATABASE_URL", "HEADRACE_DEMO_API"):
+    os.environ.pop(name, None)

@@ -1,0 +1,110 @@
+"""A real Airflow of `make up` for the whole session, with the demo API and a Telegram stand-in behind it."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from include.orchestration.embedded.environment import USER, Home
+from include.orchestration.embedded.processes import find_running, free_port
+from include.orchestration.embedded.rest import AirflowApi
+from tests.stand_ins.telegram import TelegramStandIn
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Made:
+    """What a make target came to."""
+
+    status: int
+    output: str
+
+
+def make(*arguments: str, home: Path, **environment: str) -> Made:
+    """Run `make` as a person would, on a home of the tests'."""
+    ended = subprocess.run(
+        ["make", "--no-print-directory", *arguments, f"HEADRACE_HOME={home}"],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return Made(ended.returncode, ended.stdout)
+
+
+class Demo:
+    """The demo API that the running Airflow calls."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def behave(self, **how: Any) -> None:
+        """Set latency, faults and quota; counts start anew."""
+        httpx.put(f"{self.url}/_demo", json=how, trust_env=False).raise_for_status()
+
+    def stats(self) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/_demo", trust_env=False).json()
+
+
+@dataclass
+class Headrace:
+    """A running Airflow with everything around it."""
+
+    home: Path
+    storage: Path
+    web: str
+    demo: Demo
+    telegram: TelegramStandIn
+    api: AirflowApi
+
+    def run(self, **variables: str) -> Made:
+        """`make run` with variables such as CSV= and RATE=."""
+        return make("run", *(f"{name}={value}" for name, value in variables.items()), home=self.home)
+
+    def last_run(self, dag_id: str = "csv_processing") -> Path:
+        """The folder of the newest run."""
+        return max((self.storage / "runs" / dag_id).iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+    def report(self, dag_id: str = "csv_processing") -> dict[str, Any]:
+        return json.loads((self.last_run(dag_id) / "report.json").read_text())
+
+    def errors(self) -> list[str]:
+        return (self.last_run() / "errors.csv").read_text("utf-8-sig").splitlines()
+
+
+@pytest.fixture(scope="session")
+def headrace(tmp_path_factory):
+    root = tmp_path_factory.mktemp("headrace ünï")
+    home, storage = root / "home", root / "storage"
+    with TelegramStandIn() as telegram:
+        connection = {
+            "conn_type": "telegram",
+            "password": telegram.token,
+            "host": telegram.chat_id,
+            "extra": {"base_url": telegram.base_url},
+        }
+        made = make(
+            "up",
+            f"PORT={free_port()}",
+            home=home,
+            HEADRACE_STORAGE=str(storage),
+            AIRFLOW_CONN_TELEGRAM_DEFAULT=json.dumps(connection),
+            AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",  # an hourly run would share the counters
+        )
+        try:
+            assert made.status == 0, made.output
+            running = find_running(Home(home))
+            api = AirflowApi(running.web, USER, Home(home).password())
+            yield Headrace(home, storage, running.web, Demo(running.demo_port), telegram, api)
+        finally:
+            make("down", home=home)

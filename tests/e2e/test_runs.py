@@ -1,0 +1,313 @@
+"""Runs of the real DAGs on the real scheduler, against the demo API in each of its misbehaviours, counting calls."""
+
+import csv
+import json
+import time
+
+import httpx
+import pytest
+
+FAILS_AT_ONCE = {"400": "004", "404": "008", "422": "012"}
+
+
+def trigger(headrace, dag_id="csv_processing", **conf):
+    """A run by REST, followed to its end; returns its id and state."""
+    run_id = headrace.api.trigger(dag_id, conf)
+    while (state := headrace.api.run_state(dag_id, run_id)) not in ("success", "failed"):
+        time.sleep(0.2)
+    return run_id, state
+
+
+def task_instances(headrace, run_id, dag_id="csv_processing"):
+    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+    return headrace.api._value(headrace.api._call("GET", path))["task_instances"]
+
+
+def write_csv(path, ids, header="id,name"):
+    path.write_text(header + "\n" + "".join(f"{number},n{number}\n" for number in ids))
+    return str(path)
+
+
+def test_a_run_answers_every_row_once_and_never_passes_the_pool(headrace, tmp_path):
+    output = tmp_path / "вы ход.json"
+    headrace.demo.behave(latency=0.05)
+    made = headrace.run(OUTPUT=str(output))
+    assert made.status == 0, made.output
+    stats = headrace.demo.stats()
+    assert (stats["calls"], stats["answered"], len(stats["by_key"])) == (142, 142, 142)
+    assert 1 < stats["peak"] <= 5
+    records = json.loads(output.read_text("utf-8"))
+    assert len(records) == 142
+    assert list(records[0])[:4] == ["id", "country", "code", "iso_alpha"]
+    assert (records[0]["id"], records[0]["latest.population"]) == ("004", 31889923)
+    assert [record["id"] for record in records] == sorted(record["id"] for record in records)
+    assert made.output.splitlines()[-5:] == [
+        "no rate limit: 142 calls",
+        "csv_processing: success",
+        "  rows 142, ok 142, failed 0, skipped 0",
+        made.output.splitlines()[-2],
+        f"  output: {output}",
+    ]
+
+
+def test_the_manifest_says_what_went_in_and_out(headrace, tmp_path):
+    headrace.demo.behave()
+    output = tmp_path / "out.json"
+    assert headrace.run(OUTPUT=str(output), LIMIT="3").status == 0
+    manifest = json.loads((headrace.last_run() / "manifest.json").read_text())
+    assert manifest["state"] == "success"
+    assert manifest["tally"]["counts"] == {"rows": 3, "ok": 3, "failed": 0, "skipped": 0}
+    assert manifest["plan"]["source_bytes"] == 1919
+    assert len(manifest["plan"]["source_sha256"]) == 64
+    assert manifest["outputs"][0]["path"] == str(output)
+    assert len(manifest["outputs"][0]["sha256"]) == 64
+    assert manifest["pipeline"]["rate_limit"] == "2/minute"
+    assert manifest["versions"]["apache-airflow"] == "3.3.2"
+
+
+def test_up_to_twenty_rows_each_is_a_task_named_by_its_key(headrace, tmp_path):
+    headrace.demo.behave()
+    source = write_csv(tmp_path / "small.csv", ["a b", "c/d", "ё"])
+    run_id, state = trigger(
+        headrace, source=source, output=str(tmp_path / "o.json"), api_url=f"{headrace.demo.url}/echo", rate_limit="none"
+    )
+    assert state == "success"
+    named = [task["rendered_map_index"] for task in task_instances(headrace, run_id) if task["task_id"] == "call_api"]
+    assert sorted(named) == ["a b", "c/d", "ё"]
+    assert set(headrace.demo.stats()["by_key"]) == {"a b", "c/d", "ё"}
+
+
+def test_a_rate_limit_holds_over_all_tasks_of_a_run(headrace, tmp_path):
+    headrace.demo.behave(quota={"calls": 5, "seconds": 1})
+    source = write_csv(tmp_path / "limited.csv", range(30))
+    made = headrace.run(
+        CSV=source, OUTPUT=str(tmp_path / "o.json"), API_URL=f"{headrace.demo.url}/echo", RATE="4/second"
+    )
+    assert made.status == 0, made.output
+    assert headrace.demo.stats()["statuses"] == {"200": 30}
+    assert "limit 4/second: 30 calls take at least 7.2 s" in made.output
+
+
+def test_without_rate_the_dags_own_limit_holds_and_the_summary_says_so(headrace, tmp_path):
+    headrace.demo.behave()
+    source = write_csv(tmp_path / "one.csv", ["1"])
+    made = headrace.run(CSV=source, OUTPUT=str(tmp_path / "o.json"), API_URL=f"{headrace.demo.url}/echo", DRY_RUN="1")
+    assert made.status == 0, made.output
+    assert "limit 2/minute: 1 calls fit in a second (the DAG's own limit; RATE=none or RATE=50/second" in made.output
+    assert headrace.demo.stats()["calls"] == 0
+
+
+def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_path):
+    """One run for all of them, for a retry takes 10 s: the answers in the end, and each row's number of calls."""
+    headrace.demo.behave(
+        faults=[
+            *({"fault": "status", "keys": [key], "status": int(status)} for status, key in FAILS_AT_ONCE.items()),
+            {"fault": "status", "keys": ["024"], "status": 500},
+            {"fault": "status", "keys": ["072"], "status": 408, "times": 1},
+            {"fault": "status", "keys": ["032"], "status": 425, "times": 1},
+            {"fault": "status", "keys": ["036"], "status": 429, "times": 1, "retry_after": 1},
+            {"fault": "status", "keys": ["040"], "status": 503, "times": 2},
+            {"fault": "drop", "keys": ["048"], "times": 1},
+            {"fault": "garbage", "keys": ["050"], "times": 3},
+            {"fault": "slow", "keys": ["056"], "times": 1, "seconds": 60},
+            {"fault": "huge", "keys": ["068"], "megabytes": 100},
+            {"fault": "redirect", "keys": ["070"], "location": "http://other.invalid/x"},
+        ]
+    )
+    output = tmp_path / "out.json"
+    made = headrace.run(OUTPUT=str(output))
+    assert made.status == 0, made.output
+    calls = headrace.demo.stats()["by_key"]
+    assert {key: calls[key] for key in ("004", "008", "012", "068", "070")} == dict.fromkeys(
+        ("004", "008", "012", "068", "070"), 1
+    )
+    assert {key: calls[key] for key in ("024", "072", "032", "036", "040", "048", "050", "056")} == {
+        "024": 4,
+        "072": 2,
+        "032": 2,
+        "036": 2,
+        "040": 3,
+        "048": 2,
+        "050": 4,
+        "056": 2,
+    }
+    assert sum(calls.values()) == 142 + 3 + 1 + 1 + 1 + 2 + 1 + 3 + 1
+    assert len(json.loads(output.read_text())) == 136
+    rows = list(csv.DictReader(headrace.errors()))
+    assert [(row["id"], row["status"], row["attempts"]) for row in rows] == [
+        ("004", "failed", "1"),
+        ("008", "failed", "1"),
+        ("012", "failed", "1"),
+        ("024", "failed", "4"),
+        ("068", "failed", "1"),
+        ("070", "failed", "1"),
+    ]
+    assert "larger than" in rows[4]["error"]
+    assert "other.invalid" in rows[5]["error"]
+
+
+def test_rows_that_cannot_be_read_fail_or_are_skipped_and_the_others_go_on(headrace, tmp_path):
+    headrace.demo.behave()
+    good = "".join(f"{number},ok\n" for number in range(100, 140))
+    source = tmp_path / "ragged.csv"
+    source.write_bytes(
+        b"id,name\n1\n2,a,b\n3,\xff\n4,x\0y\n,empty\n5,first\n5,again\n" + b'"6","a\nb"\n' + good.encode()
+    )
+    made = headrace.run(
+        CSV=str(source), OUTPUT=str(tmp_path / "o.json"), API_URL=f"{headrace.demo.url}/echo", RATE="none"
+    )
+    assert made.status == 0, made.output
+    rows = list(csv.DictReader(headrace.errors()))
+    assert [(row["id"], row["status"]) for row in rows] == [
+        ("1", "failed"),
+        ("2", "failed"),
+        ("3", "failed"),
+        ("4", "failed"),
+        ("", "skipped"),
+        ("5", "skipped"),
+    ]
+    assert [row["error"].split(":")[0] for row in rows] == ["line 2", "line 3", "line 4", "line 5", "line 6", "line 8"]
+    assert headrace.demo.stats()["calls"] == 42
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "source `{path}` does not exist"),
+        ("folder", "source `{path}` is a folder, not a file"),
+        ("", "`{path}` is empty; expected a header line and at least one row"),
+        ("id,name\n", "`{path}` has a header and no rows; expected at least one"),
+        ("sku,name\n1,a\n", "`{path}` has no key column `id`; the columns found are `sku`, `name`"),
+    ],
+)
+def test_a_source_that_cannot_be_used_fails_the_plan_at_once(headrace, tmp_path, content, sentence):
+    source, output = tmp_path / "in put.csv", tmp_path / "out.json"
+    output.write_text("the last good output")
+    if content == "folder":
+        source.mkdir()
+    elif content is not None:
+        source.write_text(content)
+    headrace.demo.behave()
+    told = len(headrace.telegram.messages)
+    made = headrace.run(CSV=str(source), OUTPUT=str(output))
+    assert made.status != 0
+    assert f"error: {sentence.format(path=source)}" in made.output
+    assert "Traceback" not in made.output
+    assert headrace.demo.stats()["calls"] == 0
+    assert output.read_text() == "the last good output"
+    assert sentence.format(path=source) in headrace.telegram.messages[told]["text"]
+
+
+def test_401_stops_the_run_with_one_sentence_and_without_hammering(headrace, tmp_path):
+    output = tmp_path / "out.json"
+    output.write_text("the last good output")
+    headrace.demo.behave(latency=0.05, faults=[{"fault": "status", "status": 401}])
+    made = headrace.run(OUTPUT=str(output))
+    assert made.status != 0
+    assert "401: " in made.output
+    assert "refuses the credentials (from the demo API)" in made.output
+    assert headrace.demo.stats()["calls"] <= 5  # at most one of each task that was under way
+    assert output.read_text() == "the last good output"
+
+
+def test_too_many_failed_rows_fail_the_run_after_errors_csv_and_keep_the_last_output(headrace, tmp_path):
+    output = tmp_path / "out.json"
+    output.write_text("the last good output")
+    source = write_csv(tmp_path / "in.csv", range(30))
+    headrace.demo.behave(
+        faults=[{"fault": "status", "status": 404, "keys": [str(number) for number in range(4)]}],
+    )
+    made = headrace.run(CSV=source, OUTPUT=str(output), API_URL=f"{headrace.demo.url}/echo", RATE="none")
+    assert made.status != 0
+    assert "4 of 30 rows failed, more than max_failed_ratio = 0.1 allows; first: row 1 (0): 404" in made.output
+    assert len(headrace.errors()) == 5
+    assert output.read_text() == "the last good output"
+
+
+@pytest.mark.parametrize(
+    ("conf", "field"),
+    [
+        ({"rate_limit": "fast"}, "rate_limit"),
+        ({"rate_limit": "0/minute"}, "rate_limit"),
+        ({"limit": 0}, "limit"),
+        ({"limit": "ten"}, "limit"),
+        ({"dry_run": "maybe"}, "dry_run"),
+        ({"api_url": "ftp://x"}, "api_url"),
+        ({"source": ""}, "source"),
+    ],
+)
+def test_the_rest_api_refuses_nonsense_with_400_and_names_the_field(headrace, conf, field):
+    response = headrace.api._call("POST", "/dags/csv_processing/dagRuns", json={"logical_date": None, "conf": conf})
+    assert response.status_code == 400
+    assert field in response.json()["detail"]
+
+
+def test_telegram_is_told_of_the_run_in_one_screen(headrace, tmp_path):
+    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": ["004"]}])
+    told = len(headrace.telegram.messages)
+    run_id, state = trigger(headrace, output=str(tmp_path / "o.json"), limit=20)
+    assert state == "success"
+    message = headrace.telegram.messages[told]["text"]
+    assert "csv_processing: success" in message
+    assert run_id in message
+    assert "rows 20, ok 19, failed 1, skipped 0" in message
+    assert "row 1 (004): 404" in message
+    assert len(headrace.telegram.messages) == told + 1
+
+
+def test_a_notification_that_fails_does_not_fail_the_data(headrace, tmp_path):
+    headrace.demo.behave()
+    headrace.telegram.answers = [(403, {"ok": False, "error_code": 403, "description": "Forbidden: bot was kicked"})]
+    run_id, state = trigger(headrace, output=str(tmp_path / "o.json"), limit=1)
+    states = {task["task_id"]: task["state"] for task in task_instances(headrace, run_id)}
+    assert (state, states["write_json"], states["notify"]) == ("success", "success", "failed")
+    assert len(json.loads((tmp_path / "o.json").read_text())) == 1
+
+
+def test_no_log_holds_the_token(headrace):
+    logs = [path for path in headrace.home.rglob("*.log") if path.is_file()]
+    assert len(logs) > 10
+    secret = headrace.telegram.token.partition(":")[2]
+    assert [path for path in logs if secret in path.read_text(errors="replace")] == []
+
+
+def test_a_symbol_with_a_soft_error_is_retried_and_each_symbol_is_published_once(headrace, tmp_path):
+    headrace.demo.behave(faults=[{"fault": "soft", "keys": ["IBM"], "times": 1}])
+    source = tmp_path / "symbols.csv"
+    source.write_text("symbol;company\nAAPL;Apple\nIBM;IBM\nAAPL;Apple again\n")
+    output = tmp_path / "results" / "{symbol}.json"
+    _, state = trigger(headrace, "symbol_processing", source=str(source), output=str(output))
+    assert state == "success"
+    assert headrace.demo.stats()["by_key"] == {"AAPL": 1, "IBM": 2}
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["AAPL.json", "IBM.json"]
+    records = json.loads((tmp_path / "results" / "AAPL.json").read_text())
+    assert len(records) == 100
+    assert records[-1] == {
+        "symbol": "AAPL",
+        "company": "Apple",
+        "Date": "2013-03-01",
+        "open": 438.0,
+        "high": 438.1799,
+        "low": 429.98,
+        "close": 430.47,
+        "volume": 19730300,
+    }
+    assert headrace.report("symbol_processing")["counts"] == {"rows": 3, "ok": 2, "failed": 0, "skipped": 1}
+
+
+def test_a_symbol_without_prices_fails_and_writes_no_file(headrace, tmp_path):
+    headrace.demo.behave(faults=[{"fault": "soft"}])
+    source = tmp_path / "symbols.csv"
+    source.write_text("symbol;company\nAAPL;Apple\n")
+    output = tmp_path / "results" / "{symbol}.json"
+    _, state = trigger(headrace, "symbol_processing", source=str(source), output=str(output))
+    assert state == "failed"
+    assert headrace.demo.stats()["by_key"] == {"AAPL": 4}
+    assert not (tmp_path / "results").exists()
+    assert (
+        "200 without `Time Series (Daily)`: Our standard limit" in headrace.report("symbol_processing")["problems"][0]
+    )
+
+
+def test_the_web_ui_asks_for_a_login(headrace):
+    assert httpx.get(f"{headrace.web}/api/v2/dags", trust_env=False).status_code == 401

@@ -1,0 +1,49 @@
+"""Pools: one file says how many requests may be in flight, and everything follows from it."""
+
+import json
+
+import pytest
+
+from include.common.errors import ConfigError
+from include.orchestration import pools
+
+
+@pytest.fixture
+def pools_file(monkeypatch, tmp_path):
+    def write(content):
+        path = tmp_path / "pools.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        monkeypatch.setattr(pools, "POOLS", path)
+        pools.slots.cache_clear()
+
+    yield write
+    pools.slots.cache_clear()
+
+
+def test_the_pools_that_people_attach_to():
+    assert (pools.slots("csv_api"), pools.slots("symbol_api")) == (5, 1)
+
+
+@pytest.mark.parametrize(("slots", "per_task", "tasks"), [(1, 1, 1), (5, 1, 5), (7, 1, 7), (50, 10, 5), (100, 20, 5)])
+def test_tasks_and_requests_fill_the_pool(pools_file, slots, per_task, tasks):
+    pools_file({"p": {"slots": slots}})
+    assert (pools.requests_per_task("p"), pools.tasks_at_once("p")) == (per_task, tasks)
+
+
+@pytest.mark.parametrize("slots", [0, -1, "5", None, True, 2.5])
+def test_slots_that_are_no_whole_number_from_1_are_an_error(pools_file, slots):
+    pools_file({"p": {"slots": slots}})
+    with pytest.raises(ConfigError, match=r"slots of the pool `p` is .*allowed is a whole number from 1"):
+        pools.slots("p")
+
+
+def test_an_unknown_pool_is_an_error_that_names_the_known_ones(pools_file):
+    pools_file({"a": {"slots": 1}, "b": {"slots": 1}})
+    with pytest.raises(ConfigError, match="pool is `c`; allowed is one of a, b"):
+        pools.slots("c")
+
+
+def test_a_file_that_is_no_json_is_an_error(pools_file):
+    pools_file("{")
+    with pytest.raises(ConfigError, match="is not JSON"):
+        pools.slots("p")
