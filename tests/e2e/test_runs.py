@@ -13,9 +13,14 @@ FAILS_AT_ONCE = {"400": "004", "404": "008", "422": "012"}
 def trigger(headrace, dag_id="csv_processing", **conf):
     """A run by REST, followed to its end; returns its id and state."""
     run_id = headrace.api.trigger(dag_id, conf)
+    return run_id, ended(headrace, dag_id, run_id)
+
+
+def ended(headrace, dag_id, run_id):
+    """The state of a run once it has ended."""
     while (state := headrace.api.run_state(dag_id, run_id)) not in ("success", "failed"):
         time.sleep(0.2)
-    return run_id, state
+    return state
 
 
 def task_instances(headrace, run_id, dag_id="csv_processing"):
@@ -98,9 +103,10 @@ def test_without_rate_the_dags_own_limit_holds_and_the_summary_says_so(headrace,
 
 
 def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_path):
-    """One run for all of them, for a retry takes 10 s: the answers in the end, and each row's number of calls."""
+    """One run for all of them, and one of symbols beside it, for a retry takes 10 s: counted are each row's calls."""
     headrace.demo.behave(
         faults=[
+            {"fault": "soft", "keys": ["AAPL"]},
             *({"fault": "status", "keys": [key], "status": int(status)} for status, key in FAILS_AT_ONCE.items()),
             {"fault": "status", "keys": ["024"], "status": 500},
             {"fault": "status", "keys": ["072"], "status": 408, "times": 1},
@@ -114,10 +120,20 @@ def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_
             {"fault": "redirect", "keys": ["070"], "location": "http://other.invalid/x"},
         ]
     )
+    symbols = tmp_path / "symbols.csv"
+    symbols.write_text("symbol;company\nAAPL;Apple\n")
+    prices = tmp_path / "results" / "{symbol}.json"
+    symbol_run = headrace.api.trigger("symbol_processing", {"source": str(symbols), "output": str(prices)})
     output = tmp_path / "out.json"
     made = headrace.run(OUTPUT=str(output))
     assert made.status == 0, made.output
+    assert ended(headrace, "symbol_processing", symbol_run) == "failed"
+    assert not prices.parent.exists()
+    assert (
+        "200 without `Time Series (Daily)`: Our standard limit" in headrace.report("symbol_processing")["problems"][0]
+    )
     calls = headrace.demo.stats()["by_key"]
+    assert calls.pop("AAPL") == 4
     assert {key: calls[key] for key in ("004", "008", "012", "068", "070")} == dict.fromkeys(
         ("004", "008", "012", "068", "070"), 1
     )
@@ -293,20 +309,6 @@ def test_a_symbol_with_a_soft_error_is_retried_and_each_symbol_is_published_once
         "volume": 19730300,
     }
     assert headrace.report("symbol_processing")["counts"] == {"rows": 3, "ok": 2, "failed": 0, "skipped": 1}
-
-
-def test_a_symbol_without_prices_fails_and_writes_no_file(headrace, tmp_path):
-    headrace.demo.behave(faults=[{"fault": "soft"}])
-    source = tmp_path / "symbols.csv"
-    source.write_text("symbol;company\nAAPL;Apple\n")
-    output = tmp_path / "results" / "{symbol}.json"
-    _, state = trigger(headrace, "symbol_processing", source=str(source), output=str(output))
-    assert state == "failed"
-    assert headrace.demo.stats()["by_key"] == {"AAPL": 4}
-    assert not (tmp_path / "results").exists()
-    assert (
-        "200 without `Time Series (Daily)`: Our standard limit" in headrace.report("symbol_processing")["problems"][0]
-    )
 
 
 def test_the_web_ui_asks_for_a_login(headrace):

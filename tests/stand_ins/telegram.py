@@ -67,7 +67,7 @@ class TelegramStandIn:
         async def serve() -> None:
             app = web.Application()
             app.router.add_post("/{bot}/{method}", self._answer)
-            self._runner = web.AppRunner(app, access_log=None)
+            self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await self._runner.setup()
             site = web.TCPSite(self._runner, "127.0.0.1", 0)
             await site.start()
