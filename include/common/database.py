@@ -28,7 +28,7 @@ def connect(url: str) -> sqlalchemy.Engine:
 def migrate(url: str) -> None:
     """Bring the schema to the newest revision; a second call changes nothing."""
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     engine = connect(url)
     try:
         with engine.begin() as connection:

@@ -1,5 +1,6 @@
 """Files that a reader sees whole or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from typing import BinaryIO
 
 from include.common.errors import PermanentError, TransientError
 
+# What no later try changes: something else in the way, a name that no file can have.
+NEVER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
@@ -17,15 +21,14 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     Raises `PermanentError` where `target` cannot be a file, `TransientError` where the system refuses the
     write (a full disk, a lost mount), each naming the path.
     """
-    if target.is_dir():
-        raise PermanentError(f"`{target}` is a folder; expected the path of a file to write")
     try:
+        if target.is_dir():
+            raise PermanentError(f"`{target}` is a folder; expected the path of a file to write")
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise PermanentError(f"`{target}` cannot be written: {error.strerror}: `{error.filename}`") from error
+        descriptor, name = tempfile.mkstemp(prefix=".headrace-", dir=target.parent)
     except OSError as error:
-        raise TransientError(f"`{target}` cannot be written: {error.strerror}") from error
+        kind = PermanentError if error.errno in NEVER else TransientError
+        raise kind(f"`{target}` cannot be written: {error.strerror}") from error
     beside = Path(name)
     try:
         # mkstemp makes the file private; a result is as readable as any file this process makes.

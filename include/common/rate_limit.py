@@ -16,8 +16,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from include.common.errors import ConfigError
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-# The same rule for Python and for the schema of a DAG parameter. `none` means no limit.
-PATTERN = r"^(none|[1-9][0-9]{0,8}/([1-9][0-9]{0,8} )?(second|minute|hour|day)s?)$"
+# The same rule for Python and for the schema of a DAG parameter. `none` means no limit. The end is written so that a
+# line break behind it counts, in Python as in JavaScript.
+PATTERN = r"^(none|[1-9][0-9]{0,8}/([1-9][0-9]{0,8} )?(second|minute|hour|day)s?)(?![\s\S])"
 ALLOWED = "allowed is `none`, or calls per time such as `2/minute`, `1/30 seconds`, `50/second`"
 
 

@@ -6,6 +6,7 @@ A message holds 1 to 4096 characters after entity parsing, counted in UTF-16 cod
 
 import html
 import re
+from collections.abc import Iterator
 
 MESSAGE_LIMIT = 4096
 _TOKEN = re.compile(r"</?[a-z][^<>]*>|&(?:#[0-9]+|#x[0-9a-fA-F]+|[a-z]+);|[^<&]+|[<&]", re.IGNORECASE)
@@ -35,14 +36,25 @@ def split(markup: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     fits when it is sent as plain text. A tag with its end must be shorter than `limit`.
     """
     pieces = _Pieces(limit)
-    for line in re.split(r"(?<=\n)", markup):
-        tokens = [match.group(0) for match in _TOKEN.finditer(line)]
-        if not pieces.fits(tokens):
+    for line in _lines(markup):
+        if not pieces.fits(line):
             pieces.cut()
-        for token in tokens:
+        for token in line:
             pieces.put(token)
     pieces.cut()
     return pieces.done
+
+
+def _lines(markup: str) -> Iterator[list[str]]:
+    """The tokens of each line; a tag that runs over a line's end belongs to the line that it begins in."""
+    line: list[str] = []
+    for token in (match.group(0) for match in _TOKEN.finditer(markup)):
+        for part in [token] if _TAG.fullmatch(token) else re.split(r"(?<=\n)", token):
+            line.append(part)
+            if part.endswith("\n"):
+                yield line
+                line = []
+    yield line
 
 
 class _Pieces:

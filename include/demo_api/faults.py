@@ -61,7 +61,7 @@ class Quota:
 
 @dataclass
 class Stats:
-    """What the server saw since its start or the last reset."""
+    """What the server saw since its start or the last reset; a dropped connection counts as status 0."""
 
     calls: int = 0
     answered: int = 0

@@ -110,7 +110,8 @@ class DemoApi:
                 self.stats.in_flight -= 1
 
     async def _misbehave(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
-        self.stats.statuses[fault.status if fault.fault == "status" else 200] += 1
+        statuses = {"status": fault.status, "redirect": 302, "drop": 0}
+        self.stats.statuses[statuses.get(fault.fault, 200)] += 1
         if fault.fault == "status":
             headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
             return web.json_response({"error": "as told"}, status=fault.status, headers=headers)

@@ -112,11 +112,15 @@ class Calls:
             await self._call(row)
 
     async def _wait(self) -> None:
-        wait = await self.pace.reserve()
-        if wait >= WORTH_SAYING:
-            log.info("waiting %.0f s for the limit %s", wait, self.limit_name)
-        await self.sleep(wait)
-        while (pause := self._resume_at - self.clock()) > 0:
+        while True:
+            wait = await self.pace.reserve()
+            if wait >= WORTH_SAYING:
+                log.info("waiting %.0f s for the limit %s", wait, self.limit_name)
+            await self.sleep(wait)
+            pause = self._resume_at - self.clock()
+            if pause <= 0:
+                return
+            # A start reserved before the pause is void: after it, all would start at once.
             await self.sleep(pause)
 
     async def _call(self, row: dict[str, Any]) -> None:

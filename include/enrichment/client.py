@@ -8,12 +8,14 @@ import asyncio
 import base64
 import email.utils
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import aiohttp
 from yarl import URL
@@ -26,7 +28,10 @@ TRANSIENT = frozenset({408, 425, 429})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 READ_BYTES = 64 * 1024
+# Characters of an answer that an error quotes, and bytes that are looked at for them.
 QUOTED_LENGTH = 200
+LOOKED_AT = 4096
+MAX_DEPTH = 100
 
 
 class AccessError(PermanentError):
@@ -37,7 +42,8 @@ class AccessError(PermanentError):
 class Endpoint:
     """Where an API is and how to get in. `origin` says where the address was found, for messages.
 
-    `headers` and `query` go with every call to this host; their values and `password` never appear in a message.
+    `headers` and `query` go with every call to this host. Their values, `password`, the values in the address's own
+    query and `hidden` never appear in a message.
     """
 
     url: str
@@ -46,10 +52,15 @@ class Endpoint:
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     login: str | None = None
     password: str | None = field(default=None, repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        url = URL(self.url)
-        if url.scheme not in ("http", "https") or not url.host:
+        try:
+            url = URL(self.url)
+            usable = url.scheme in ("http", "https") and bool(url.host) and url.port is not None
+        except ValueError:
+            usable = False
+        if not usable:
             raise ConfigError(
                 f"the API's address is `{redacted(self.url)}` (from {self.origin}); "
                 "allowed is an http:// or https:// URL with a host"
@@ -67,6 +78,7 @@ class Endpoint:
             basic[6:] if basic else "",
         ]
         found += [value.partition(" ")[2] for value in self.headers.values()]
+        found += [value for _, value in parse_qsl(URL(self.url).query_string)] + list(self.hidden)
         return tuple(sorted({text for text in found if len(text) >= 4}, key=len, reverse=True))
 
     def basic_authorization(self) -> str | None:
@@ -75,6 +87,23 @@ class Endpoint:
             return None
         pair = f"{self.login or ''}:{self.password or ''}".encode()
         return "Basic " + base64.b64encode(pair).decode()
+
+
+def spread(request: Request, endpoint: Endpoint) -> tuple[Request, Endpoint]:
+    """Take an address with fields, `https://host/items?sku={sku}`, as the whole call: host here, path and query there.
+
+    An address without fields is left, for it stands before the request's own path. Raises `ConfigError` for a field in
+    the host: a row must not say where credentials go.
+    """
+    if "{" not in endpoint.url:
+        return request, endpoint
+    host, path = re.fullmatch(r"(https?://[^/?#]*)(.*)", endpoint.url, re.DOTALL | re.IGNORECASE).groups()  # type: ignore[union-attr]
+    if "{" in host:
+        raise ConfigError(
+            f"the API's address (from {endpoint.origin}) has a field in its host; allowed is one behind it"
+        )
+    written = tuple(value for _, value in parse_qsl(path.partition("?")[2]) if "{" not in value)
+    return replace(request, path=path), replace(endpoint, url=host, hidden=written)
 
 
 def redacted(url: str) -> str:
@@ -89,11 +118,14 @@ def retry_after(value: str | None, now: float) -> float | None:
     """Seconds named by a `Retry-After` header (seconds or an HTTP date, RFC 9110 10.2.3); None for neither."""
     if value is None:
         return None
-    if value.strip().isdecimal():
+    if re.fullmatch(r"\s*\d{1,15}(\.\d{1,15})?\s*", value, re.ASCII):
         return float(value)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(value)
+        if moment.tzinfo is None:  # RFC 9110 5.6.7: an HTTP date is in GMT, said or not
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -116,7 +148,7 @@ class Client:
         base = URL(endpoint.url).with_fragment(None)
         self._host = base
         self._base = str(base.with_query(None).with_user(None)).rstrip("/")
-        self._query = {**base.query, **endpoint.query}
+        self._query = [*base.query.items(), *endpoint.query.items()]
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Client":
@@ -125,7 +157,12 @@ class Client:
             headers.setdefault("Authorization", authorization)
         # The number of calls in flight is the caller's to bound: a second limit here would hide the first.
         connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(headers=headers, connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # `call` has the request's own
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -140,15 +177,12 @@ class Client:
         path = self._path.render(row, lambda value: quote(value, safe=""))
         if any(segment in (".", "..") for segment in path.split("/")):
             raise PermanentError(f"the path would be `{path}`: `.` and `..` are not values that a path can hold")
-        query = {
-            **self._query,
-            **{name: Template(name, text).render(row) for name, text in self._request.query.items()},
-        }
-        return (
-            self._base
-            + (path if path.startswith("/") or not path else f"/{path}")
-            + ("?" + urlencode(query) if query else "")
-        )
+        query = [
+            *self._query,
+            *((name, Template(name, text).render(row)) for name, text in self._request.query.items()),
+        ]
+        url = self._base + (path if path.startswith("/") or not path else f"/{path}")
+        return url + ("&" if "?" in path else "?") + urlencode(query) if query else url
 
     async def call(self, row: Mapping[str, str]) -> Any:
         """The decoded JSON that answers for `row` (column -> value).
@@ -217,6 +251,8 @@ class Client:
             raise AccessError(
                 f"{status}: {redacted(self._endpoint.url)} refuses the credentials (from {self._endpoint.origin})"
             )
+        if status == 204:
+            return None
         if status in TRANSIENT or status >= 500:
             raise TransientError(self._describe(status, body), wait)
         if not 200 <= status < 300:
@@ -226,13 +262,15 @@ class Client:
             answer = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise TransientError(f"{status} with a body that is not JSON: {self._excerpt(body)}", wait) from error
+        if body.count(b"{") + body.count(b"[") > MAX_DEPTH and not _is_shallow(answer):
+            raise PermanentError(f"the answer is nested deeper than {MAX_DEPTH} levels")
         if self._expected:
             self._check(answer, self._expected, wait)
         return answer
 
     def _check(self, answer: Any, expected: Expected, wait: float | None) -> None:
         found = answer if isinstance(answer, Mapping) else {}
-        if found.get(expected.key):
+        if found.get(expected.key) not in (None, "", [], {}):
             return
         note = next((found[name] for name in expected.notes if name in found), None)
         said = f": {self._clean(str(note))[:QUOTED_LENGTH]}" if note else ""
@@ -242,10 +280,29 @@ class Client:
         return f"{status}: {self._excerpt(body)}" if body.strip() else f"{status}"
 
     def _excerpt(self, body: bytes) -> str:
-        text = " ".join(self._clean(body[: 4 * QUOTED_LENGTH].decode("utf-8", "replace")).split())
+        text = self._clean(body[:LOOKED_AT].decode("utf-8", "replace"))
+        if len(body) > LOOKED_AT:  # a secret that is cut off at the end was not recognized
+            text = text[: -max(map(len, self._endpoint.secrets), default=1)]
+        text = " ".join(text.split())
         return f"`{text[:QUOTED_LENGTH]}{'…' * (len(text) > QUOTED_LENGTH)}`" if text else "(empty)"
 
     def _clean(self, text: str) -> str:
         for secret in self._endpoint.secrets:
-            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
-        return text
+            for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
+                text = text.replace(form, "***").replace(form.replace("/", r"\/"), "***")
+        return text.encode("utf-8", "replace").decode()  # half a surrogate pair can be sent as JSON, but not printed
+
+
+def _is_shallow(answer: Any) -> bool:
+    """Whether `answer` is nested at most `MAX_DEPTH` deep; what walks it later does so by recursion."""
+    level = [answer]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return True
+    return False

@@ -46,6 +46,12 @@ class Request:
         _one_of("request.method", self.method, METHODS)
         _positive("request.timeout", self.timeout)
         _positive("request.max_bytes", self.max_bytes)
+        if not isinstance(self.path, str):
+            raise ConfigError(f"request.path is `{self.path}`; allowed is a text")
+        for part, values in (("query", self.query), ("headers", self.headers)):
+            for name, value in values.items():
+                if not isinstance(value, str):
+                    raise ConfigError(f"request.{part}.{name} is `{value}`; allowed is a text")
         self.templates()
 
     def templates(self) -> list[Template]:
@@ -99,8 +105,10 @@ class Pipeline:
             if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
                 raise ConfigError(f"{name} is `{getattr(self, name)}`; allowed is a text that is not empty")
         parse_rate(self.rate_limit)
-        if not 0 <= self.max_failed_ratio <= 1:
+        if not isinstance(self.max_failed_ratio, int | float) or not 0 <= self.max_failed_ratio <= 1:
             raise ConfigError(f"max_failed_ratio is `{self.max_failed_ratio}`; allowed is a number from 0 to 1")
+        if not isinstance(self.single_rows, int) or self.single_rows < 0:
+            raise ConfigError(f"single_rows is `{self.single_rows}`; allowed is a whole number from 0")
         if self.delimiter is not None:
             _one_of("delimiter", self.delimiter, DELIMITERS)
         if self.encoding is not None:

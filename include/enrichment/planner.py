@@ -39,16 +39,13 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> li
     `tasks` is how many mapped tasks the pool lets run at once. Raises `BadInputError` or `ConfigError`, with
     nothing called, where the source or the configuration cannot work. An earlier plan of the same run is replaced.
     """
-    check_output(job.output, job.key)
-    if Path(job.output).is_dir():
-        raise ConfigError(f"output is `{job.output}`: a folder; allowed is the path of a file to write")
-    if Path(job.output).resolve() == job.source.resolve():
-        raise ConfigError(f"output is `{job.output}`: the source itself, which would be overwritten")
-    if not job.source.is_file():
-        what = "is a folder, not a file" if job.source.is_dir() else "does not exist"
-        raise BadInputError(f"source `{job.source}` {what}")
     if folder.path.exists():
         shutil.rmtree(folder.path)
+    check_output(job.output, job.key)
+    try:
+        _check_paths(job)
+    except OSError as error:  # a name that no file can have
+        raise BadInputError(f"`{error.filename}` cannot be used: {error.strerror}") from error
     folder.path.mkdir(parents=True)
     size, digest = _snapshot(job.source, folder.input)
     form = detect(folder.input, job.key, pipeline.encoding, pipeline.delimiter, name=str(job.source))
@@ -88,6 +85,16 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> li
         return []
     single = sorter.marks.rows <= pipeline.single_rows
     return sorter.marks.chunks(sorter.marks.rows if single else tasks)
+
+
+def _check_paths(job: Job) -> None:
+    if Path(job.output).is_dir():
+        raise ConfigError(f"output is `{job.output}`: a folder; allowed is the path of a file to write")
+    if Path(job.output).resolve() == job.source.resolve():
+        raise ConfigError(f"output is `{job.output}`: the source itself, which would be overwritten")
+    if not job.source.is_file():
+        what = "is a folder, not a file" if job.source.is_dir() else "does not exist"
+        raise BadInputError(f"source `{job.source}` {what}")
 
 
 def read_rows(folder: RunFolder, chunk: Chunk) -> Iterator[dict[str, Any]]:

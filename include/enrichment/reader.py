@@ -19,6 +19,7 @@ from include.enrichment.models import DELIMITERS
 SAMPLE_BYTES = 1024 * 1024
 # Characters in one field, and in one physical line: a longer one is a file gone wrong, not data.
 MAX_FIELD = 1024 * 1024
+EXCERPT = 200
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # An undecodable byte B becomes the lone surrogate U+DC00+B, which no encoding can produce.
 UNDECODABLE = "headrace.undecodable"
@@ -31,6 +32,13 @@ def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(UNDECODABLE, _mark_undecodable)
+
+
+class _Overlong(str):
+    """The start of a physical line that is too long to be data."""
+
+    __slots__ = ()
+    reason = f"a line of more than {MAX_FIELD} characters"
 
 
 @dataclass(frozen=True)
@@ -80,10 +88,9 @@ def detect(
 
 def _guess_encoding(sample: bytes) -> str:
     """UTF-16 by its zero bytes, UTF-8 where it decodes, cp1251 where the rest reads as Russian words."""
-    quarter = len(sample) // 8
-    if sample[1::2].count(0) > quarter > sample[::2].count(0):
+    if _are_high_bytes(sample[1::2]) and not _are_high_bytes(sample[::2]):
         return "utf-16-le"
-    if sample[::2].count(0) > quarter > sample[1::2].count(0):
+    if _are_high_bytes(sample[::2]) and not _are_high_bytes(sample[1::2]):
         return "utf-16-be"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample)
@@ -93,6 +100,11 @@ def _guess_encoding(sample: bytes) -> str:
         # In cp1251 the Russian letters are 0xC0-0xFF, 0xA8 and 0xB8, and they come as words. UTF-8 with a few
         # broken bytes has no such runs: its letters are pairs of a lead byte and one of 0x80-0xBF.
         return "cp1251" if 2 * _bytes_in_words(sample) >= high else "utf-8"
+
+
+def _are_high_bytes(half: bytes) -> bool:
+    """Whether every other byte of a sample is the high half of a UTF-16 unit: 0 for ASCII, 4 for Russian, mostly."""
+    return half.count(0) > 0 and 10 * (half.count(0) + half.count(4)) >= 9 * len(half)
 
 
 def _bytes_in_words(sample: bytes, shortest: int = 3) -> int:
@@ -155,13 +167,24 @@ class CsvFile:
         return csv.reader(iter(self._next_line, ""), delimiter=self.form.delimiter, strict=True)
 
     def _next_line(self) -> str:
-        """The next physical line, "" at the end; one over `MAX_FIELD` comes in parts, to bound the memory."""
-        line = self._again.pop() if self._again else self._text.readline(MAX_FIELD)
+        """The next physical line, "" at the end."""
+        line = self._again.pop() if self._again else self._read_line()
         self._line += 1
+        if isinstance(line, _Overlong):
+            self._record.append(line)
+            raise csv.Error(line.reason)
         if self._line == 1 and line[:4].lower() == "sep=" and line[4:].strip("\r\n") == self.form.delimiter:
             return self._next_line()  # Excel's own hint, not a header
         self._record.append(line)
         return line
+
+    def _read_line(self) -> str:
+        line = self._text.readline(MAX_FIELD + 1)
+        if len(line) <= MAX_FIELD or line.endswith(("\n", "\r")):
+            return line
+        while (rest := self._text.readline(MAX_FIELD)) and not rest.endswith(("\n", "\r")):
+            pass  # read past it without keeping it
+        return _Overlong(line[:EXCERPT])
 
     def _header(self) -> tuple[str, ...]:
         names = next((row for row in self._read() if row.values), None)
@@ -210,6 +233,8 @@ class CsvFile:
     def _explain(self, error: csv.Error) -> str:
         if "unexpected end of data" in str(error):
             return "a quote is opened and never closed"
+        if str(error) == _Overlong.reason:
+            return _Overlong.reason
         if "field larger than field limit" in str(error):
             return f"a field of more than {MAX_FIELD} characters (a quote that is never closed?)"
         return f"not readable as CSV: {error}"

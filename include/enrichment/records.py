@@ -65,6 +65,10 @@ def _from_library(value: Any, place: str) -> Any:
 
     if value is pandas.NaT or value is pandas.NA:
         return None
+    if isinstance(value, numpy.datetime64 | numpy.timedelta64) and numpy.isnat(value):
+        return None
+    if isinstance(value, numpy.floating):  # a long double's `item()` is a long double again
+        return plain(float(value), place)
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, numpy.datetime64):
@@ -105,20 +109,22 @@ def _publish_by_key(records: Path, template: Template, key: str) -> Iterator[Pat
             found = json.loads(line)
             if key not in found:
                 raise ConfigError(f"output is `{template.text}`, but the transform returned no column `{key}`")
-            if found[key] != current:
+            if found[key] is None:
+                raise PermanentError(f"output is `{template.text}`, but a record's `{key}` is null")
+            if str(found[key]) != current:
                 if current is not None:
                     yield _write_group(template, key, current, group)
-                current, group = found[key], []
+                current, group = str(found[key]), []
                 if current in written:
                     raise PermanentError(f"the transform returned the records of `{current}` in several places")
-                written.add(str(current))
+                written.add(current)
             group.append(line)
     if current is not None:
         yield _write_group(template, key, current, group)
 
 
 def _write_group(template: Template, key: str, value: str, lines: list[bytes]) -> Path:
-    target = Path(template.render({key: str(value)}, file_name))
+    target = Path(template.render({key: value}, file_name))
     _write_array(target, lines)
     return target
 

@@ -1,5 +1,6 @@
 """What a run has to tell: one screen for Telegram, one summary for a terminal, one file for whoever asks later."""
 
+import html
 import json
 import math
 from dataclasses import asdict, dataclass, field
@@ -46,7 +47,7 @@ class Report:
         if self.note and self.state != "dry run":
             lines.append(escape(self.note))
         if self.link:
-            lines.append(f'<a href="{escape(self.link)}">open the run</a>')
+            lines.append(f'<a href="{html.escape(self.link)}">open the run</a>')
         return "\n".join(lines)
 
     def as_text(self) -> str:
@@ -89,8 +90,10 @@ def shortened(text: str, length: int = ERROR_LENGTH) -> str:
 
 def duration(seconds: float) -> str:
     """`4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`: the two largest units that matter."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
     whole = math.ceil(seconds)
     for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
         if whole >= size:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas
 
 FIRST_ERRORS = 3
+OUTCOME = ("status", "attempts", "error")
 NEVER_CALLED = "not called: the run ended before its turn"
 
 
@@ -86,15 +87,18 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
     key = plan.columns.index(plan.key)
     # utf-8-sig: its mark makes spreadsheets read the file as UTF-8.
     with replacing(folder.errors) as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+        text = io.TextIOWrapper(stream, "utf-8-sig", "backslashreplace", newline="")
         writer = csv.writer(text)
-        writer.writerow([*plan.columns, "status", "attempts", "error"])
+        # An errors.csv that is fed back has these columns already: they tell of this run now.
+        kept = [index for index, column in enumerate(plan.columns) if column not in OUTCOME]
+        writer.writerow([*(plan.columns[index] for index in kept), *OUTCOME])
         for row in settle(folder):
             ended[row.entry.status] += 1
             if row.entry.status is RowStatus.OK:
                 continue
             values = [_visible(value) for value in (row.values + [""] * len(plan.columns))[: len(plan.columns)]]
-            writer.writerow([*values, row.entry.status, row.entry.attempts, row.entry.error])
+            ending = (row.entry.status, row.entry.attempts, row.entry.error)
+            writer.writerow([*(values[index] for index in kept), *ending])
             if row.entry.status is RowStatus.FAILED and len(first) < FIRST_ERRORS:
                 first.append(f"row {row.number} ({values[key]}): {row.entry.error}")
         text.flush()
@@ -132,7 +136,7 @@ def check_failures(found: Tally, max_failed_ratio: float) -> None:
 
 
 def frame(folder: RunFolder, plan: Plan) -> pandas.DataFrame:
-    """The frame that a transform gets: a row an ok row in input order, the input's columns, then `answer`."""
+    """The frame that a transform gets: a row an ok row in input order, the input's columns, then `_answer`."""
     import pandas
 
     rows = [row for row in settle(folder) if row.entry.status is RowStatus.OK]

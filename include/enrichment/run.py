@@ -1,5 +1,6 @@
 """A run's folder: what each step leaves there for the next, and for people to look at afterwards."""
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -8,6 +9,9 @@ from urllib.parse import quote
 
 from include.common.errors import BadInputError
 from include.common.files import replacing
+
+# File systems allow 255 bytes; what stands around the name (".json") needs some of them.
+NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,20 @@ class RunFolder:
 def write_json(path: Path, value: object) -> None:
     """A JSON file of a person's reading size, whole or not at all."""
     with replacing(path) as stream:
-        stream.write((json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
+        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        stream.write(text.encode("utf-8", "backslashreplace"))  # half a surrogate pair becomes its JSON escape
 
 
 def file_name(text: str) -> str:
-    """`text` as the name of one file: letters of any alphabet and ` -_.+^@=,:` stay, the rest is percent-encoded."""
-    name = "".join(c if c.isalnum() or c in " -_.+^@=,:" else quote(c, safe="", errors="replace") for c in text)
-    return re.sub(r"^\.", "%2E", name)[:200]
+    """`text` as the name of one file: letters of any alphabet and ` -_.+^@=,:` stay, the rest is percent-encoded.
+
+    Different texts have different names; a name that would be too long ends in a digest of the text instead.
+    """
+    name = "".join(
+        c if c.isalnum() or c in " -_.+^@=,:" else quote(c, safe="", errors="backslashreplace") for c in text
+    )
+    name = re.sub(r"^\.", "%2E", name)
+    if len(name.encode("utf-8", "backslashreplace")) <= NAME_BYTES:
+        return name
+    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return name.encode()[: NAME_BYTES - 17].decode("utf-8", "ignore") + "~" + digest

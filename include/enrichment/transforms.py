@@ -81,12 +81,14 @@ def daily_series(frame: pandas.DataFrame) -> pandas.DataFrame:
     return pandas.DataFrame(records, dtype=object)
 
 
-def _figures(day: str, figures: dict[str, str]) -> dict[str, int | float]:
+def _figures(day: str, figures: dict[str, str | float]) -> dict[str, int | float]:
     try:
         return {name.partition(". ")[2] or name: _number(text) for name, text in figures.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise PermanentError(f"the figures of {day} are `{figures}`; expected numbers by name") from error
 
 
-def _number(text: str) -> int | float:
+def _number(text: str | float) -> int | float:
+    if isinstance(text, int | float):
+        return text
     return int(text) if text.isdecimal() else float(text)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from include.common.database import connect
 from include.common.errors import BadInputError, PermanentError, TransientError
 from include.common.rate_limit import PATTERN, RateLimiter, parse_rate
 from include.enrichment.caller import Calls, Outcome, Pace, Unlimited
-from include.enrichment.client import AccessError, Client, redacted
+from include.enrichment.client import AccessError, Client, Endpoint, redacted, spread
 from include.enrichment.ledger import Segment, standing
 from include.enrichment.models import Chunk, Pipeline
 from include.enrichment.planner import Job, make_plan, read_rows
@@ -77,6 +77,13 @@ def _folder(pipeline: Pipeline, context: Context) -> RunFolder:
     return RunFolder(settings.storage(), pipeline.name, context["dag_run"].run_id)
 
 
+def _addressed(pipeline: Pipeline, context: Context) -> tuple[Pipeline, Endpoint]:
+    """The pipeline with its API's address, from wherever that is set."""
+    endpoint = settings.endpoint(pipeline.request, context["params"]["api_url"])
+    request, endpoint = spread(pipeline.request, endpoint)
+    return replace(pipeline, request=request), endpoint
+
+
 @task
 @reported
 def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
@@ -84,7 +91,7 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
     context = get_current_context()
     chosen = context["params"]
     load(pipeline.transform)
-    endpoint = settings.endpoint(pipeline.request, chosen["api_url"])
+    pipeline, endpoint = _addressed(pipeline, context)
     limit = chosen["rate_limit"] or ("none" if settings.is_demo(endpoint) else pipeline.rate_limit)
     job = Job(
         source=settings.path_in_project(chosen["source"]),
@@ -129,11 +136,13 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     folder = _folder(pipeline, context)
     if reason := folder.stopped(try_number):
         raise PermanentError(reason)
-    endpoint = settings.endpoint(pipeline.request, context["params"]["api_url"])
+    pipeline, endpoint = _addressed(pipeline, context)
     made = folder.read_plan()
     pace: Pace = Unlimited()
+    # With the rate in it: whoever changes the rate does not wait for calls reserved at the old one.
+    limit = f"{pipeline.pool} {made.rate_limit}"
     if made.rate_limit != "none":
-        pace = SharedPace(RateLimiter(connect(settings.database_url())), pipeline.pool, made.rate_limit)
+        pace = SharedPace(RateLimiter(connect(settings.database_url())), limit, made.rate_limit)
     with Segment(folder.segments, piece.index, try_number) as segment:
         async with Client(pipeline.request, endpoint, pipeline.expected) as client:
             calls = Calls(
@@ -142,7 +151,7 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
                 columns=made.columns,
                 earlier=standing(folder.segments, piece.index),
                 pace=pace,
-                limit_name=f"{pipeline.pool} {made.rate_limit}",
+                limit_name=limit,
                 stopped=lambda: folder.stopped(try_number),
             )
             try:

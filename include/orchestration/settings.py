@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,11 @@ def _at(address: str, origin: str, lender: HttpConnection | None) -> Endpoint:
     """An address with the credentials written in it (`https://user:password@host`), else the lender's."""
     try:
         url = URL(address)
-    except ValueError as error:
-        raise ConfigError(f"the API's address (from {origin}) is no URL; allowed is http:// or https://") from error
+    except ValueError:
+        return Endpoint(address, origin)  # which says what is wrong with it
     if url.user is not None:
-        return Endpoint(str(url.with_user(None)), origin, login=url.user, password=url.password)
+        bare = re.sub(r"(?<=://)[^/?#]*@", "", address)
+        return Endpoint(bare, origin, login=url.user, password=url.password)
     return lender.endpoint(address, origin) if lender else Endpoint(address, origin)
 
 

@@ -1,0 +1,128 @@
+"""Files that are replaced whole."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from include.common.errors import HeadraceError, PermanentError, TransientError
+from include.common.files import replacing
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def break_off(target):
+    with replacing(target) as stream:
+        stream.write(b"ne")
+        raise ValueError("half way")
+
+
+def test_the_new_content_replaces_the_old(tmp_path):
+    target = tmp_path / "output.json"
+    target.write_bytes(b"old")
+    with replacing(target) as stream:
+        stream.write(b"new")
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["output.json"]
+
+
+def test_until_the_end_readers_see_the_old_content(tmp_path):
+    target = tmp_path / "output.json"
+    target.write_bytes(b"old")
+    with replacing(target) as stream:
+        stream.write(b"new" * 100_000)
+        stream.flush()
+        assert target.read_bytes() == b"old"
+
+
+def test_a_reader_that_opened_the_old_content_reads_it_to_its_end(tmp_path):
+    target = tmp_path / "output.json"
+    target.write_bytes(b"old content")
+    with target.open("rb", buffering=0) as reader:
+        assert reader.read(3) == b"old"
+        with replacing(target) as stream:
+            stream.write(b"new")
+        assert reader.read() == b" content"
+    assert target.read_bytes() == b"new"
+
+
+def test_an_error_leaves_the_old_content_and_no_rest(tmp_path):
+    target = tmp_path / "output.json"
+    target.write_bytes(b"old")
+    with pytest.raises(ValueError, match="half way"):
+        break_off(target)
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["output.json"]
+
+
+def test_an_error_before_there_was_a_file_leaves_none(tmp_path):
+    with pytest.raises(ValueError, match="half way"):
+        break_off(tmp_path / "output.json")
+    assert names(tmp_path) == []
+
+
+def test_missing_folders_are_made(tmp_path):
+    with replacing(tmp_path / "a" / "b" / "output.json") as stream:
+        stream.write(b"new")
+    assert (tmp_path / "a" / "b" / "output.json").read_bytes() == b"new"
+
+
+def test_a_name_with_spaces_and_other_alphabets_works(tmp_path):
+    target = tmp_path / "мои данные" / "итог 1.json"
+    with replacing(target) as stream:
+        stream.write(b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_a_folder_as_the_target_is_a_permanent_error_with_its_path(tmp_path):
+    with pytest.raises(PermanentError, match=f"`{tmp_path}` is a folder"), replacing(tmp_path):
+        pass
+
+
+def test_a_file_in_place_of_a_folder_is_a_permanent_error_with_its_path(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    target = tmp_path / "file" / "output.json"
+    with pytest.raises(PermanentError, match=f"`{target}` cannot be written"), replacing(target):
+        pass
+
+
+def test_a_system_that_refuses_the_write_is_a_transient_error_with_the_path():
+    target = Path("/proc/headrace/output.json")
+    with pytest.raises(TransientError, match=f"`{target}` cannot be written"), replacing(target):
+        pass
+
+
+def test_a_name_longer_than_a_name_may_be_is_an_error_with_the_path(tmp_path):
+    with pytest.raises(HeadraceError, match="cannot be written"), replacing(tmp_path / ("x" * 300)):
+        pass
+
+
+def test_the_longest_name_that_a_file_may_have_works(tmp_path):
+    target = tmp_path / ("語" * 85)  # 255 bytes
+    with replacing(target) as stream:
+        stream.write(b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_a_result_is_as_readable_as_any_file_of_this_process(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with replacing(tmp_path / "output.json") as stream:
+            stream.write(b"new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "output.json").stat().st_mode) == 0o644
+
+
+def test_the_umask_of_the_process_is_left_as_it_was(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with replacing(tmp_path / "output.json") as stream:
+            stream.write(b"new")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "output.json").stat().st_mode) == 0o640

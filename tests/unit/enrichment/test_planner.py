@@ -1,0 +1,389 @@
+"""Planning a run: what bad input gets, and how rows become chunks."""
+
+import hashlib
+import itertools
+import json
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.common.errors import BadInputError, ConfigError, PermanentError
+from include.enrichment.models import Request
+from include.enrichment.planner import _Marks, read_rows
+
+THREE = "id,country\n004,Afghanistan\n008,Albania\n012,Algeria\n"
+
+
+def numbered(rows: int) -> str:
+    return "id,name\n" + "".join(f"{number},name {number}\n" for number in range(1, rows + 1))
+
+
+def called(planning, chunks) -> list[dict]:
+    """The rows of all chunks, in the order of the chunks."""
+    return [row for chunk in chunks for row in read_rows(planning.folder, chunk)]
+
+
+def rejected(planning) -> list[dict]:
+    return [json.loads(line) for line in planning.folder.rejects.read_text().splitlines()]
+
+
+def refused(planning, content=None, **choices) -> str:
+    """The sentence with which the plan refuses; fails where it does not."""
+    with pytest.raises(PermanentError) as caught:
+        planning.plan(content, **choices)
+    return str(caught.value)
+
+
+def test_a_missing_source_is_refused_with_its_path(planning):
+    with pytest.raises(BadInputError, match=f"^source `{planning.source}` does not exist$"):
+        planning.plan()
+
+
+def test_a_folder_as_the_source_is_refused_with_its_path(planning):
+    planning.source.mkdir()
+    with pytest.raises(BadInputError, match=f"^source `{planning.source}` is a folder, not a file$"):
+        planning.plan()
+
+
+def test_a_source_below_a_file_is_refused_with_its_path(planning, tmp_path):
+    (tmp_path / "file").write_text("")
+    source = tmp_path / "file" / "input.csv"
+    assert f"`{source}`" in refused(planning, source=source)
+
+
+def test_a_source_whose_name_no_file_can_have_is_refused_with_its_path(planning, tmp_path):
+    source = tmp_path / ("x" * 300)
+    assert f"`{source}`" in refused(planning, source=source)
+
+
+def test_an_output_whose_name_no_file_can_have_is_refused_with_its_path(planning, tmp_path):
+    output = str(tmp_path / ("x" * 300))
+    assert f"`{output}`" in refused(planning, THREE, output=output)
+
+
+def test_a_source_that_cannot_be_read_is_refused_with_its_path(planning):
+    # Address 0 of a process is never mapped: reading it is EIO, to root as well.
+    source = Path("/proc/self/mem")
+    with pytest.raises(BadInputError, match=r"^source `/proc/self/mem` cannot be read: "):
+        planning.plan(source=source)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_an_empty_source_is_refused_with_its_path(planning, content):
+    with pytest.raises(BadInputError, match=f"`{planning.source}` is empty"):
+        planning.plan(content)
+
+
+def test_a_header_alone_is_refused_with_the_path(planning):
+    with pytest.raises(BadInputError, match=f"`{planning.source}` has a header and no rows"):
+        planning.plan("id,country\n\n\n")
+
+
+def test_a_missing_key_column_names_it_and_the_columns_found(planning):
+    with pytest.raises(BadInputError, match=f"`{planning.source}` has no key column `id`.*`code`, `country`"):
+        planning.plan("code,country\n004,Afghanistan\n")
+
+
+def test_the_runs_own_key_column_counts(planning):
+    chunks = planning.plan("code,country\n004,Afghanistan\n", key="code", pipeline={"request": request("/{code}")})
+    assert [chunk.label for chunk in chunks] == ["004"]
+
+
+def request(path: str, **parts) -> Request:
+    return Request(connection="csv_api", path=path, **parts)
+
+
+@pytest.mark.parametrize(
+    ("made", "place"),
+    [
+        (request("/{code}"), "request.path is `/{code}`"),
+        (request("/", query={"c": "{code}"}), "request.query.c is `{code}`"),
+        (request("/", headers={"X-Code": "{code}"}), "request.headers.X-Code is `{code}`"),
+        (request("/", json={"a": [{"b": "{code}"}]}), "request.json.a[0].b is `{code}`"),
+    ],
+)
+def test_an_unknown_template_field_names_its_place_and_the_columns_found(planning, made, place):
+    message = refused(planning, THREE, pipeline={"request": made})
+    assert message == f"{place}: no column `code`; the columns found are `id`, `country`"
+
+
+def test_a_column_with_the_name_kept_for_the_answers_is_refused(planning):
+    assert "a column `_answer`" in refused(planning, "id,_answer\n1,a\n")
+
+
+def test_an_output_that_is_the_source_is_refused(planning):
+    assert "the source itself" in refused(planning, THREE, output=str(planning.source))
+    assert planning.source.read_text() == THREE
+
+
+def test_an_output_that_leads_to_the_source_by_another_way_is_refused(planning, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert "the source itself" in refused(planning, THREE, output=str(tmp_path / "link" / "input.csv"))
+
+
+def test_an_output_that_is_a_folder_is_refused(planning, tmp_path):
+    with pytest.raises(ConfigError, match=f"output is `{tmp_path}`: a folder"):
+        planning.plan(THREE, output=str(tmp_path))
+
+
+def test_an_output_that_names_a_column_other_than_the_key_is_refused(planning):
+    assert "it names `country`" in refused(planning, THREE, output="/data/{country}.json")
+
+
+def test_a_malformed_output_of_the_run_is_refused(planning):
+    assert "output is `/data/{id.json`" in refused(planning, THREE, output="/data/{id.json")
+
+
+def test_the_last_output_is_untouched_by_a_plan_that_fails(planning):
+    planning.output.write_text("[]\n")
+    refused(planning, "id,country\n")
+    assert planning.output.read_text() == "[]\n"
+
+
+def test_too_few_and_too_many_fields_fail_their_rows_and_the_others_go_on(planning):
+    chunks = planning.plan("id,country\n1,a\n2\n3,b,c\n4,d\n")
+    assert [row["key"] for row in called(planning, chunks)] == ["1", "4"]
+    assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
+        (2, "failed", "line 3: 1 field, the header has 2"),
+        (3, "failed", "line 4: 3 fields, the header has 2"),
+    ]
+
+
+def test_the_line_of_a_failed_row_is_the_one_in_an_editor(planning):
+    planning.plan('id,note\n1,"two\nlines"\n\n2\n')
+    assert rejected(planning)[0]["error"] == "line 5: 1 field, the header has 2"
+
+
+def test_an_undecodable_byte_fails_its_row_and_the_others_go_on(planning):
+    chunks = planning.plan(b"id,country\n1,a\n2,\xff\n3,c\n", pipeline={"encoding": "utf-8"})
+    assert [row["key"] for row in called(planning, chunks)] == ["1", "3"]
+    assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
+        (2, "failed", "line 3: field 2 holds the byte 0xFF, which is not utf-8")
+    ]
+
+
+def test_a_nul_fails_its_row_and_the_others_go_on(planning):
+    chunks = planning.plan(b"id,country\n1,a\n2,b\0c\n3,c\n")
+    assert [row["key"] for row in called(planning, chunks)] == ["1", "3"]
+    assert [(reject["n"], reject["status"]) for reject in rejected(planning)] == [(2, "failed")]
+    assert "NUL" in rejected(planning)[0]["error"]
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\t"])
+def test_an_empty_key_is_skipped(planning, empty):
+    chunks = planning.plan(f"id,country\n1,a\n{empty},b\n3,c\n")
+    assert [row["key"] for row in called(planning, chunks)] == ["1", "3"]
+    assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
+        (2, "skipped", "line 3: the key `id` is empty")
+    ]
+
+
+def test_a_key_seen_before_is_skipped_and_says_where_it_was_seen(planning):
+    chunks = planning.plan("id,country\n1,a\n2,b\n1,c\n1,d\n")
+    assert [row["v"] for row in called(planning, chunks)] == [["1", "a"], ["2", "b"]]
+    assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
+        (3, "skipped", "line 4: the key `1` was seen in row 1"),
+        (4, "skipped", "line 5: the key `1` was seen in row 1"),
+    ]
+
+
+def test_keys_are_compared_without_the_spaces_around_them(planning):
+    chunks = planning.plan("id,country\n 1 ,a\n1,b\n")
+    assert [row["key"] for row in called(planning, chunks)] == ["1"]
+    assert rejected(planning)[0]["status"] == "skipped"
+
+
+@pytest.mark.parametrize("keys", [("7", "007"), ("a", "A"), ("1", "1.0"), ("é", "e\u0301"), ("a b", "a  b")])
+def test_keys_that_differ_in_any_character_are_different(planning, keys):
+    chunks = planning.plan(f"id,country\n{keys[0]},a\n{keys[1]},b\n")
+    assert [row["key"] for row in called(planning, chunks)] == list(keys)
+
+
+def test_a_failed_row_does_not_use_up_its_key(planning):
+    chunks = planning.plan("id,country\n1\n1,b\n")
+    assert [row["v"] for row in called(planning, chunks)] == [["1", "b"]]
+
+
+def test_a_source_without_one_good_row_has_nothing_to_call(planning):
+    assert planning.plan("id,country\n1\n,b\n") == []
+    made = planning.folder.read_plan()
+    assert (made.rows, made.to_call) == (2, 0)
+
+
+def test_three_rows_are_three_tasks_named_by_their_keys(planning):
+    chunks = planning.plan(THREE)
+    assert [(chunk.index, chunk.label, chunk.first_row, chunk.rows) for chunk in chunks] == [
+        (0, "004", 1, 1),
+        (1, "008", 2, 1),
+        (2, "012", 3, 1),
+    ]
+
+
+def test_twenty_rows_are_twenty_tasks(planning):
+    assert [chunk.rows for chunk in planning.plan(numbered(20), tasks=5)] == [1] * 20
+
+
+def test_twenty_one_rows_are_chunks(planning):
+    chunks = planning.plan(numbered(21), tasks=5)
+    assert [chunk.label for chunk in chunks] == ["rows 1-5", "rows 6-10", "rows 11-15", "rows 16-20", "21"]
+
+
+def test_a_thousand_rows_are_as_many_chunks_as_tasks_may_run(planning):
+    chunks = planning.plan(numbered(1000), tasks=5)
+    assert [chunk.label for chunk in chunks] == [
+        "rows 1-200",
+        "rows 201-400",
+        "rows 401-600",
+        "rows 601-800",
+        "rows 801-1000",
+    ]
+
+
+def test_labels_count_rows_of_the_input_with_the_rejected_ones(planning):
+    lines = [f"{number},x\n" for number in range(1, 41)]
+    lines[0] = "1\n"
+    lines[19] = ",x\n"
+    chunks = planning.plan("id,name\n" + "".join(lines), tasks=2)
+    assert [chunk.label for chunk in chunks] == ["rows 2-21", "rows 22-40"]
+
+
+def test_a_row_is_handed_on_with_number_line_key_and_values(planning):
+    chunks = planning.plan('id,note\n1,"two\nlines"\n2,Ёлка 🎄\n')
+    assert called(planning, chunks) == [
+        {"n": 1, "line": 2, "key": "1", "v": ["1", "two\nlines"]},
+        {"n": 2, "line": 4, "key": "2", "v": ["2", "Ёлка 🎄"]},
+    ]
+
+
+@pytest.mark.parametrize("rows", [1, 19, 20, 21, 22, 39, 40, 41, 100, 4095, 4096, 4097, 5000])
+def test_the_chunks_hold_every_row_once_and_in_order(planning, rows):
+    chunks = planning.plan(numbered(rows), tasks=7)
+    assert [row["n"] for row in called(planning, chunks)] == list(range(1, rows + 1))
+    assert sum(chunk.rows for chunk in chunks) == rows
+
+
+def test_the_lengths_of_the_chunks_are_those_of_the_file(planning):
+    chunks = planning.plan(numbered(100), tasks=7)
+    ends = [chunk.offset + chunk.length for chunk in chunks]
+    assert [chunk.offset for chunk in chunks] == [0, *ends[:-1]]
+    assert ends[-1] == planning.folder.rows.stat().st_size
+
+
+@given(lengths=st.lists(st.integers(1, 9), max_size=120), tasks=st.integers(1, 30), most=st.sampled_from([2, 4, 8]))
+def test_however_many_rows_the_chunks_are_contiguous_and_not_too_many(lengths, tasks, most):
+    class FewMarks(_Marks):
+        MOST = most
+
+    marks = FewMarks()
+    for number, length in enumerate(lengths, 1):
+        marks.add(number, f"key {number}", length)
+    chunks = marks.chunks(tasks)
+    starts = [0, *itertools.accumulate(lengths)]
+    row = 0
+    for index, chunk in enumerate(chunks):
+        assert chunk.rows >= 1
+        assert (chunk.index, chunk.first_row) == (index, row + 1)
+        assert (chunk.offset, chunk.length) == (starts[row], starts[row + chunk.rows] - starts[row])
+        last = row + chunk.rows
+        assert chunk.label == (f"key {last}" if chunk.rows == 1 else f"rows {row + 1}-{last}")
+        row = last
+    assert row == len(lengths)
+    assert len(chunks) <= min(tasks, most)
+
+
+def test_a_limit_takes_the_first_rows_only(planning):
+    chunks = planning.plan(numbered(100), limit=3)
+    assert [row["n"] for row in called(planning, chunks)] == [1, 2, 3]
+    made = planning.folder.read_plan()
+    assert (made.rows, made.to_call, made.limit) == (3, 3, 3)
+
+
+def test_a_limit_counts_rows_that_are_rejected_too(planning):
+    chunks = planning.plan("id,name\n1\n2,b\n3,c\n", limit=2)
+    assert [row["n"] for row in called(planning, chunks)] == [2]
+    assert [reject["n"] for reject in rejected(planning)] == [1]
+
+
+def test_a_limit_beyond_the_file_takes_all(planning):
+    assert len(planning.plan(THREE, limit=1000)) == 3
+
+
+def test_a_dry_run_plans_and_calls_nothing(planning):
+    assert planning.plan("id,country\n1,a\n2\n,c\n", dry_run=True) == []
+    made = planning.folder.read_plan()
+    assert (made.dry_run, made.rows, made.to_call) == (True, 3, 1)
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(planning):
+    assert "no key column" in refused(planning, "code\n1\n", dry_run=True)
+
+
+def test_the_plan_says_what_was_read(planning):
+    content = "id;город\n1;Москва\n2;Тверь\n3\n".encode("cp1251")
+    planning.plan(content, rate_limit="2/minute")
+    made = planning.folder.read_plan()
+    assert (made.source, made.output, made.rate_limit) == (str(planning.source), str(planning.output), "2/minute")
+    assert (made.source_bytes, made.source_sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (made.encoding, made.delimiter, made.columns, made.key) == ("cp1251", ";", ("id", "город"), "id")
+    assert (made.rows, made.to_call) == (3, 2)
+
+
+def test_encoding_and_delimiter_of_the_pipeline_are_taken_as_they_are(planning):
+    planning.plan("id|x,y\n1|2\n".encode("utf-16-le"), pipeline={"encoding": "utf-16-le", "delimiter": "|"})
+    assert planning.folder.read_plan().columns == ("id", "x,y")
+
+
+def test_a_source_that_changes_during_the_run_changes_nothing(planning):
+    chunks = planning.plan(THREE)
+    planning.write("id,country\n999,Nowhere\n")
+    assert [row["key"] for row in called(planning, chunks)] == ["004", "008", "012"]
+
+
+def test_a_plan_made_anew_replaces_the_earlier_one_with_its_answers(planning):
+    planning.plan(THREE)
+    (planning.folder.segments / "00000.001.jsonl").write_text('{"n": 1, "status": "ok", "attempts": 1, "answer": 5}\n')
+    planning.folder.stop("401: refused", 1)
+    chunks = planning.plan("id,country\n020,Andorra\n")
+    assert [row["key"] for row in called(planning, chunks)] == ["020"]
+    assert list(planning.folder.segments.iterdir()) == []
+    assert planning.folder.stopped(1) is None
+
+
+def test_a_plan_that_fails_leaves_no_earlier_plan_to_be_taken_for_its_own(planning):
+    planning.plan(THREE)
+    refused(planning, "id,country\n")
+    with pytest.raises(BadInputError, match="no plan"):
+        planning.folder.read_plan()
+
+
+def test_a_missing_source_leaves_no_earlier_plan_to_be_taken_for_its_own(planning):
+    planning.plan(THREE)
+    planning.source.unlink()
+    refused(planning)
+    with pytest.raises(BadInputError, match="no plan"):
+        planning.folder.read_plan()
+
+
+def test_messages_name_the_source_and_not_the_copy_in_the_runs_folder(planning):
+    for content in ("", "id\n", "code\n1\n", "id,id\n1,2\n"):
+        message = refused(planning, content)
+        assert f"`{planning.source}`" in message
+        assert str(planning.folder.path) not in message
+
+
+def test_the_memory_does_not_grow_with_the_rows(planning):
+    def peak(rows: int) -> int:
+        planning.write("id,name\n" + "".join(f"{number:0100d},x\n" for number in range(rows)))
+        shutil.rmtree(planning.folder.path, ignore_errors=True)
+        tracemalloc.start()
+        planning.plan()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    # 12,000 rows fill the sample that encoding and delimiter are detected on.
+    assert peak(30_000) < 1.2 * peak(12_000)
