@@ -2,7 +2,8 @@
 
 The floor is a bare aiohttp loop with the same requests in flight against the same server, which writes nothing. `task`
 is headrace's own code for one chunk (limiter off): client, ledger, caller. `run` is the whole DAG run on the
-scheduler with LocalExecutor, its start not counted. ROWS, LATENCY (seconds) and IN_FLIGHT set the size; the run's requests in flight are those of the pool `csv_api`.
+scheduler with LocalExecutor, its start not counted. ROWS, LATENCY (seconds) and IN_FLIGHT set the size; the
+run's requests in flight are those of the pool `csv_api`.
 """
 
 import asyncio
