@@ -5,8 +5,8 @@
 
 Sources and licences:
 - `countries.json`, `../input.csv`: Gapminder's figures (life expectancy, population, GDP per person; 142 countries,
-  1952 to 2007) as plotly 5.24.1 ships them (`package_data/datasets/gapminder.csv.gz`, package under the MIT licence). Free
-  material from www.gapminder.org, CC BY 4.0. Plotly gives North Korea the codes of South Korea (KOR, 410); here
+  1952 to 2007) as plotly 5.24.1 ships them (`package_data/datasets/gapminder.csv.gz`, package under the MIT licence).
+  Free material from www.gapminder.org, CC BY 4.0. Plotly gives North Korea the codes of South Korea (KOR, 410); here
   it has its own, PRK and 408 (ISO 3166-1).
 - `prices.json`, `../symbols.csv`: the last 100 trading days up to 2013-03-01 of five US stocks as bokeh-sampledata
   2026.1 ships them (`stocks`), from Quandl's WIKI prices, which Quandl declared public domain.
