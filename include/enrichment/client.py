@@ -162,6 +162,7 @@ class Client:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # `call` has the request's own
+            trust_env=True,  # HTTPS_PROXY and NO_PROXY, as everywhere else
         )
         return self
 

@@ -16,6 +16,7 @@ from include.enrichment.models import Request
 
 PROJECT = Path(include.__file__).resolve().parent.parent
 DEMO_VARIABLE = "HEADRACE_DEMO_API"
+DEMO_ORIGIN = "the demo API"
 # What the http provider's hook reads from a connection's extra as options; every other text there is a header.
 HTTP_OPTIONS = frozenset(
     {"headers", "query", "timeout", "allow_redirects", "proxies", "proxy", "verify", "trust_env", "cert", "stream"}
@@ -60,7 +61,7 @@ def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
         return found.endpoint()
     demo = os.environ.get(DEMO_VARIABLE, "").strip()
     if demo and request.demo_path is not None:
-        return Endpoint(demo.rstrip("/") + request.demo_path, "the demo API")
+        return Endpoint(demo.rstrip("/") + request.demo_path, DEMO_ORIGIN)
     looked = f"the environment variable {variable} and " if variable else ""
     raise ConfigError(
         f"no address of the API: looked at {looked}the connection `{request.connection}` "
@@ -70,7 +71,7 @@ def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
 
 def is_demo(found: Endpoint) -> bool:
     """Whether calls go to the demo API of this project, which needs no rate limit."""
-    return found.origin == "the demo API"
+    return found.origin == DEMO_ORIGIN
 
 
 class HttpConnection:

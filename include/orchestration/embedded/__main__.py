@@ -9,7 +9,7 @@ from pathlib import Path
 
 from include.common.errors import ConfigError, HeadraceError
 from include.orchestration.embedded import commands
-from include.orchestration.embedded.environment import Home, airflow_environment, user_environment
+from include.orchestration.embedded.environment import UP_PORT, Home, airflow_environment, user_environment
 from include.orchestration.embedded.processes import find_running
 from include.orchestration.settings import PROJECT
 
@@ -46,7 +46,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, default=PROJECT / ".airflow", help="Airflow's home")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start a lasting Airflow")
-    up.add_argument("--port", default="8080")
+    up.add_argument("--port", default=str(UP_PORT))
     commands.add_parser("down", help="stop what `up` started")
     commands.add_parser("migrate", help="bring the databases to the newest revision, import the pools")
     run = commands.add_parser(
@@ -88,7 +88,7 @@ def _switch(name: str, text: str | None) -> bool:
 def _airflow(home: Home, arguments: list[str]) -> int:
     home.create()
     running = find_running(home)
-    environment = airflow_environment(home, running.port if running else 8080, None, schedule=True)
+    environment = airflow_environment(home, running.port if running else UP_PORT, None, schedule=True)
     return subprocess.run([sys.executable, "-m", "airflow", *arguments], env=environment, check=False).returncode
 
 

@@ -90,7 +90,8 @@ def run(home: Home, request: RunRequest) -> bool:
             conf["api_url"] = request.api_url
         api.unpause(request.dag_id)
         run_id = api.trigger(request.dag_id, conf)
-        print(f"run {run_id} of {request.dag_id}: {running.web}/dags/{request.dag_id}/runs/{run_id}", flush=True)
+        where = f": {running.web}/dags/{request.dag_id}/runs/{run_id}" if running.lasting else ""
+        print(f"run {run_id} of {request.dag_id}{where}", flush=True)
         folder = RunFolder(Path(running.storage), request.dag_id, run_id)
         try:
             state = _follow(home, running, api, folder, request, run_id)
@@ -109,7 +110,8 @@ def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, re
         processes.check_alive(home, running)
         if progress.find_plan() and progress.plan:
             print(_limit(progress.plan, request), flush=True)
-        progress.show(_at_work(api.task_states(request.dag_id, run_id)) or state)
+        waiting = "queued: a DAG has one run at a time" if state == "queued" else state
+        progress.show(_at_work(api.task_states(request.dag_id, run_id)) or waiting)
         time.sleep(POLL_SECONDS)
     progress.end()
     return state

@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from include.orchestration.settings import PROJECT
 
 USER = "admin"
+UP_PORT = 8080
 USE_JOB_SCHEDULE = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"
 
 
@@ -94,7 +95,8 @@ def airflow_environment(home: Home, port: int, demo_port: int | None, schedule: 
         USE_JOB_SCHEDULE: str(schedule and caller.get(USE_JOB_SCHEDULE) != "False"),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": web,
+        # An Airflow of one run is gone when its message is read; `make up` shows the run at its own address.
+        "AIRFLOW__API__BASE_URL": web if schedule else f"http://127.0.0.1:{UP_PORT}",
         # Nothing may take a request for this machine to a proxy.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
     }

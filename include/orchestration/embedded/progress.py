@@ -1,5 +1,6 @@
 """How far a run is, read from its folder, and how that is shown."""
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from include.enrichment.run import Plan, RunFolder
 
 # Seconds between two lines where the output is no terminal.
 LINE_EVERY = 5.0
+# How an entry of the ledger begins; its answer, behind that, may hold anything.
+_STATUS = re.compile(rb'\{"n": \d+, "status": "(\w+)"')
 
 
 class SegmentCounter:
@@ -31,9 +34,9 @@ class SegmentCounter:
                     if not line.endswith(b"\n"):
                         break
                     self._read[path] = self._read.get(path, 0) + len(line)
-                    start = line[:80]
-                    self.ok += b'"status": "ok"' in start
-                    self.failed += b'"status": "failed"' in start
+                    status = _STATUS.match(line)
+                    self.ok += bool(status and status[1] == b"ok")
+                    self.failed += bool(status and status[1] == b"failed")
 
 
 class Progress:
