@@ -4,77 +4,35 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from airflow.sdk import Asset, Context, Param, get_current_context, task
+from airflow.sdk import Context, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.common.database import connect
-from include.common.errors import BadInputError, PermanentError, TransientError
-from include.common.rate_limit import PATTERN, RateLimiter, parse_rate
+from include.common.errors import PermanentError, TransientError
+from include.common.rate_limit import RateLimiter, parse_rate
 from include.enrichment.caller import Calls, Outcome, Pace, Unlimited
-from include.enrichment.client import AccessError, Client, Endpoint, redacted, spread
+from include.enrichment.client import AccessError, Client
+from include.enrichment.endpoint import Endpoint, redacted, spread
 from include.enrichment.ledger import Segment, standing
 from include.enrichment.models import Chunk, Pipeline
 from include.enrichment.planner import Job, make_plan, read_rows
 from include.enrichment.records import publish, write_records
-from include.enrichment.report import Report, foreseen
+from include.enrichment.report import foreseen
 from include.enrichment.results import Manifest, check_failures, described, frame, read_tally, tally
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import load
 from include.orchestration import settings
-from include.orchestration.failures import ERROR, RetryWhenAsked, reported
+from include.orchestration.enrichment_report import run_folder, seconds_since_start
+from include.orchestration.failures import RetryWhenAsked, reported
 from include.orchestration.pools import requests_per_task, tasks_at_once
-from include.orchestration.telegram import HeadraceTelegramOperator
 
 log = logging.getLogger(__name__)
 SHOWN_OUTPUTS = 10
 VERSIONED = ("apache-airflow", "pandas", "aiohttp")
-
-
-def params(pipeline: Pipeline) -> dict[str, Param]:
-    """The form that starts a run. A value that breaks it gets 400 from the REST API."""
-    return {
-        "source": Param(
-            pipeline.source, type="string", minLength=1, description="The CSV: a path, below the project if relative"
-        ),
-        "output": Param(pipeline.output, type="string", minLength=1, description="The JSON file to publish"),
-        "limit": Param(None, type=["null", "integer"], minimum=1, description="Only the first rows; empty: all"),
-        "rate_limit": Param(
-            None,
-            type=["null", "string"],
-            pattern=PATTERN,
-            description=f"Calls per time, such as 50/second or 1/30 seconds, or none; empty: {pipeline.rate_limit} "
-            "(and none for the demo API)",
-        ),
-        "dry_run": Param(False, type="boolean", description="Plan and report, call nothing"),
-        "key": Param(pipeline.key, type="string", minLength=1, description="The column that identifies a row"),
-        "api_url": Param(
-            None,
-            type=["null", "string"],
-            pattern="^https?://",
-            description=f"The API's address for this run; empty: that of the connection {pipeline.request.connection}",
-        ),
-    }
-
-
-def output_asset(pipeline: Pipeline) -> Asset:
-    """What the pipeline publishes, for DAGs scheduled on it: the output, or the folder of its files."""
-    path = settings.path_in_project(pipeline.output)
-    return Asset(name=pipeline.name, uri=f"file://{quote(str(path.parent if '{' in pipeline.output else path))}")
-
-
-def call_pool(pipeline: Pipeline) -> dict[str, Any]:
-    """The pool of the calls: a task takes as many slots as it has requests in flight."""
-    return {"pool": pipeline.pool, "pool_slots": requests_per_task(pipeline.pool)}
-
-
-def _folder(pipeline: Pipeline, context: Context) -> RunFolder:
-    return RunFolder(settings.storage(), pipeline.name, context["dag_run"].run_id)
 
 
 def _addressed(pipeline: Pipeline, context: Context) -> tuple[Pipeline, Endpoint]:
@@ -101,7 +59,7 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
         limit=chosen["limit"],
         dry_run=chosen["dry_run"],
     )
-    folder = _folder(pipeline, context)
+    folder = run_folder(pipeline, context)
     chunks = make_plan(pipeline, job, folder, tasks_at_once(pipeline.pool))
     made = folder.read_plan()
     log.info("%s, at %s (from %s), in %d tasks", foreseen(made), redacted(endpoint.url), endpoint.origin, len(chunks))
@@ -133,7 +91,7 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     piece = Chunk(**chunk)
     context["label"] = piece.label  # type: ignore[typeddict-unknown-key]
     try_number = context["ti"].try_number
-    folder = _folder(pipeline, context)
+    folder = run_folder(pipeline, context)
     if reason := folder.stopped(try_number):
         raise PermanentError(reason)
     pipeline, endpoint = _addressed(pipeline, context)
@@ -175,7 +133,7 @@ def _ended(outcome: Outcome, last_try: bool) -> dict[str, int]:
 def transform(pipeline: Pipeline) -> dict[str, int]:
     """Settle every row, write `errors.csv`, run the pipeline's transform over the answers; returns the counts."""
     context = get_current_context()
-    folder = _folder(pipeline, context)
+    folder = run_folder(pipeline, context)
     made = folder.read_plan()
     if made.dry_run:
         raise AirflowSkipException("dry run: nothing was called")
@@ -210,7 +168,7 @@ def _transformed(pipeline: Pipeline, folder: RunFolder, made: Plan) -> Any:
 def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     """Publish the records of the `counts` settled rows and write the manifest; returns the first paths written."""
     context = get_current_context()
-    folder = _folder(pipeline, context)
+    folder = run_folder(pipeline, context)
     made = folder.read_plan()
     outputs = publish(folder.records, made.output, made.key)
     _write_manifest(pipeline, context, outputs)
@@ -223,13 +181,13 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
 def _write_manifest(
     pipeline: Pipeline, context: Context, outputs: Sequence[Path] = (), error: str | None = None
 ) -> None:
-    folder = _folder(pipeline, context)
+    folder = run_folder(pipeline, context)
     found = read_tally(folder)
     assert found is not None, "transform settles the run first"
     Manifest(
         run=context["dag_run"].run_id,
         state="failed" if error else "success",
-        seconds=_seconds_since_start(context),
+        seconds=seconds_since_start(context),
         tally=found,
         plan=folder.read_plan(),
         outputs=described(outputs),
@@ -237,67 +195,3 @@ def _write_manifest(
         versions={name: version(name) for name in VERSIONED},
         error=error,
     ).write(folder)
-
-
-def _seconds_since_start(context: Context) -> float:
-    start = context["dag_run"].start_date or datetime.now(UTC)
-    return round((datetime.now(UTC) - start).total_seconds(), 3)
-
-
-class RunReportOperator(HeadraceTelegramOperator):
-    """Writes what a run came to as `report.json`, and tells Telegram. For use as a teardown: it runs in any case."""
-
-    def __init__(self, *, pipeline: Pipeline, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._pipeline = pipeline
-
-    def execute(self, context: Context) -> None:
-        """Report, then send."""
-        report = make_report(self._pipeline, context)
-        report.write(_folder(self._pipeline, context))
-        self.log.info("%s", report.as_text())
-        self.text = report.as_html()
-        super().execute(context)
-
-
-def make_report(pipeline: Pipeline, context: Context) -> Report:
-    """What the run came to, from its folder and from the sentences of the tasks that failed."""
-    folder = _folder(pipeline, context)
-    ti = context["ti"]
-    problems = ti.xcom_pull(task_ids=["plan", "call_api", "transform", "write_json"], key=ERROR) or []
-    problems = list(dict.fromkeys(str(problem) for problem in problems if problem))
-    outputs = ti.xcom_pull(task_ids="write_json") or []
-    found = None
-    note = None
-    try:
-        made = folder.read_plan()
-    except BadInputError:
-        state = "failed"
-    else:
-        found = None if made.dry_run else read_tally(folder) or tally(folder, made)
-        state = "dry run" if made.dry_run else ("success" if outputs else "failed")
-        note = foreseen(made)
-        if made.dry_run:
-            note = f"{made.rows} rows, {made.rows - made.to_call} of them not to be called; {note}"
-    if state == "failed" and not problems:
-        problems = ["a task ended without a sentence; its log says more"]
-    return Report(
-        pipeline=pipeline.name,
-        run_id=context["dag_run"].run_id,
-        state=state,
-        seconds=_seconds_since_start(context),
-        counts=found.counts if found else None,
-        outputs=outputs,
-        problems=problems,
-        first_errors=found.first_errors if found else [],
-        errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,
-        link=_link(context),
-        note=note,
-    )
-
-
-def _link(context: Context) -> str:
-    from airflow.sdk.configuration import conf
-
-    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    return f"{base}/dags/{context['dag_run'].dag_id}/runs/{quote(context['dag_run'].run_id)}"

@@ -11,7 +11,7 @@ from yarl import URL
 
 import include
 from include.common.errors import ConfigError
-from include.enrichment.client import Endpoint
+from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Request
 
 PROJECT = Path(include.__file__).resolve().parent.parent

@@ -23,7 +23,8 @@ import aiohttp
 import httpx
 
 from include.enrichment.caller import Calls, Unlimited
-from include.enrichment.client import Client, Endpoint
+from include.enrichment.client import Client
+from include.enrichment.endpoint import Endpoint
 from include.enrichment.ledger import Segment
 from include.enrichment.models import Request
 from include.enrichment.run import RunFolder

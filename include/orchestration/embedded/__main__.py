@@ -18,8 +18,9 @@ def main() -> int:
     """Run one command; returns the exit status, 0 only where it did what was asked."""
     chosen = _parse(sys.argv[1:])
     home = Home(chosen.home.absolute())
-    # A kill must stop what was started, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # A kill must stop what was started, as Ctrl-C does; a shell's background process has SIGINT ignored.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         match chosen.command:
             case "up":
@@ -39,6 +40,10 @@ def main() -> int:
         print("stopped by you", file=sys.stderr)
         return 130
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

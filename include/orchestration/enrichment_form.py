@@ -1,0 +1,48 @@
+"""What a CSV pipeline's DAG shows and takes: its parameters, its asset, its pool."""
+
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk import Asset, Param
+
+from include.common.rate_limit import PATTERN
+from include.enrichment.models import Pipeline
+from include.orchestration import settings
+from include.orchestration.pools import requests_per_task
+
+
+def params(pipeline: Pipeline) -> dict[str, Param]:
+    """The form that starts a run. A value that breaks it gets 400 from the REST API."""
+    return {
+        "source": Param(
+            pipeline.source, type="string", minLength=1, description="The CSV: a path, below the project if relative"
+        ),
+        "output": Param(pipeline.output, type="string", minLength=1, description="The JSON file to publish"),
+        "limit": Param(None, type=["null", "integer"], minimum=1, description="Only the first rows; empty: all"),
+        "rate_limit": Param(
+            None,
+            type=["null", "string"],
+            pattern=PATTERN,
+            description=f"Calls per time, such as 50/second or 1/30 seconds, or none; empty: {pipeline.rate_limit} "
+            "(and none for the demo API)",
+        ),
+        "dry_run": Param(False, type="boolean", description="Plan and report, call nothing"),
+        "key": Param(pipeline.key, type="string", minLength=1, description="The column that identifies a row"),
+        "api_url": Param(
+            None,
+            type=["null", "string"],
+            pattern="^https?://",
+            description=f"The API's address for this run; empty: that of the connection {pipeline.request.connection}",
+        ),
+    }
+
+
+def output_asset(pipeline: Pipeline) -> Asset:
+    """What the pipeline publishes, for DAGs scheduled on it: the output, or the folder of its files."""
+    path = settings.path_in_project(pipeline.output)
+    return Asset(name=pipeline.name, uri=f"file://{quote(str(path.parent if '{' in pipeline.output else path))}")
+
+
+def call_pool(pipeline: Pipeline) -> dict[str, Any]:
+    """The pool of the calls: a task takes as many slots as it has requests in flight."""
+    return {"pool": pipeline.pool, "pool_slots": requests_per_task(pipeline.pool)}
