@@ -1,7 +1,8 @@
 # Headrace. `make` lists the targets. Values may be given on the line: make run CSV=my.csv API_URL=https://…
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-export CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG
+# Handed on as they were written: a `$` in a file's name is not make's.
+$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG,$(eval override export $(name) := $$(value $(name))))
 BIN := .venv/bin
 HEADRACE_HOME ?= .airflow
 EMBEDDED := $(BIN)/python -m include.orchestration.embedded --home "$(HEADRACE_HOME)"

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from include.common.errors import PermanentError, TransientError
 
-# What no later try changes: something else in the way, a name that no file can have.
-NEVER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
+# What no later try changes: something else in the way, a name that no file can have, no right to write.
+NEVER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 
-from include.common.errors import ConfigError
+from include.common.errors import ConfigError, TransientError
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 # The same rule for Python and for the schema of a DAG parameter. `none` means no limit. The end is written so that a
@@ -59,7 +59,10 @@ _limits = sqlalchemy.Table(
 
 
 class RateLimiter:
-    """Reservations on the table `rate_limits`. `clock` gives seconds since the epoch."""
+    """Reservations on the table `rate_limits`. `clock` gives seconds since the epoch.
+
+    Every call raises `TransientError` where the database does not answer.
+    """
 
     def __init__(self, engine: sqlalchemy.Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -85,5 +88,11 @@ class RateLimiter:
             .on_conflict_do_update(index_elements=["key"], set_={"next_at": following})
             .returning(_limits.c.next_at)
         )
-        with self._engine.begin() as connection:
-            return float(connection.execute(statement).scalar_one())
+        try:
+            with self._engine.begin() as connection:
+                return float(connection.execute(statement).scalar_one())
+        except sqlalchemy.exc.DBAPIError as error:
+            raise TransientError(
+                f"the application database cannot be used for the rate limit `{key}`: {error.orig} "
+                "(looked in HEADRACE_DATABASE_URL; `make migrate` creates its tables)"
+            ) from error

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -92,9 +93,14 @@ def _check_paths(job: Job) -> None:
         raise ConfigError(f"output is `{job.output}`: a folder; allowed is the path of a file to write")
     if Path(job.output).resolve() == job.source.resolve():
         raise ConfigError(f"output is `{job.output}`: the source itself, which would be overwritten")
+    # Looked at before any call is paid for: the first folder that exists must take what is written below it.
+    above = next(folder for folder in Path(job.output).parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        what = "no right to write there" if above.is_dir() else "not a folder"
+        raise ConfigError(f"output is `{job.output}`, but `{above}`: {what}")
     if not job.source.is_file():
-        what = "is a folder, not a file" if job.source.is_dir() else "does not exist"
-        raise BadInputError(f"source `{job.source}` {what}")
+        what = "is not a file" if job.source.exists() else "does not exist"
+        raise BadInputError(f"source `{job.source}` {'is a folder, not a file' if job.source.is_dir() else what}")
 
 
 def read_rows(folder: RunFolder, chunk: Chunk) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.common.database import connect, migrate
-from include.common.errors import ConfigError
+from include.common.errors import ConfigError, TransientError
 from include.common.rate_limit import PATTERN, Rate, RateLimiter, parse_rate
 
 
@@ -215,3 +215,19 @@ def test_starts_keep_their_distance_and_none_is_in_the_past(engine, steps, permi
         # ... and not later than it must be: nobody waits for nothing.
         assert start <= max(clock.now, last + rate.interval, paused_until) + 1e-5
         last = start
+
+
+def test_a_database_that_was_not_migrated_is_an_error_that_says_what_to_do(tmp_path):
+    limiter = RateLimiter(connect(f"sqlite:///{tmp_path / 'empty.db'}"))
+    with pytest.raises(TransientError, match=r"`csv_api`: no such table: rate_limits .*make migrate"):
+        limiter.reserve("csv_api", TWO_A_MINUTE)
+
+
+def test_a_database_that_is_locked_is_an_error_that_may_pass(tmp_path, monkeypatch):
+    monkeypatch.setattr("include.common.database.SQLITE_BUSY_TIMEOUT", 0)
+    url = f"sqlite:///{tmp_path / 'headrace.db'}"
+    migrate(url)
+    with connect(url).connect() as other:
+        other.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(TransientError, match="database is locked"):
+            RateLimiter(connect(url)).reserve("csv_api", TWO_A_MINUTE)

@@ -65,6 +65,20 @@ def test_an_output_whose_name_no_file_can_have_is_refused_with_its_path(planning
     assert f"`{output}`" in refused(planning, THREE, output=output)
 
 
+def test_an_output_below_a_file_is_refused_before_anything_is_called(planning, tmp_path):
+    (tmp_path / "taken").write_text("")
+    output = str(tmp_path / "taken" / "deep" / "out.json")
+    assert f"output is `{output}`, but `{tmp_path / 'taken'}`: not a folder" in refused(planning, THREE, output=output)
+
+
+def test_an_output_in_folders_that_are_still_to_be_made_is_fine(planning, tmp_path):
+    assert len(planning.plan(THREE, output=str(tmp_path / "new" / "deep" / "out.json"))) == 3
+
+
+def test_a_source_that_is_a_device_is_refused(planning):
+    assert "source `/dev/null` is not a file" in refused(planning, source=Path("/dev/null"))
+
+
 def test_a_source_that_cannot_be_read_is_refused_with_its_path(planning):
     # Address 0 of a process is never mapped: reading it is EIO, to root as well.
     source = Path("/proc/self/mem")

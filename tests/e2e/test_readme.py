@@ -1,0 +1,98 @@
+"""The README's commands, run as they stand there, but for the places that stand for the reader's own."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from include.orchestration.embedded.environment import USER, Home
+
+PROJECT = Path(__file__).resolve().parents[2]
+README = (PROJECT / "README.md").read_text("utf-8")
+COMMANDS = [
+    re.sub(r"\s{2,}#.*", "", line)
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.replace("\\\n", "").splitlines()
+    if line.strip()
+]
+
+
+def commands(beginning):
+    found = [command for command in COMMANDS if command.startswith(beginning)]
+    assert found, f"the README has no command `{beginning}…`"
+    return found
+
+
+@pytest.fixture
+def shell(headrace, tmp_path):
+    """Runs a command of the README on the tests' Airflow, with a file and an API in the reader's places."""
+    headrace.demo.behave()
+    (tmp_path / "my.csv").write_text("id,sku\n1,a-1\n2,b-2\n")
+    reader = {
+        "my.csv": str(tmp_path / "my.csv"),
+        "https://api.example.com/items": f"{headrace.demo.url}/echo",
+        "https://api.example.com/search?sku={sku}": f"{headrace.demo.url}/echo/{{sku}}",
+        "prices.json": str(tmp_path / "prices.json"),
+        "localhost:8080": headrace.web.removeprefix("http://"),
+    }
+
+    def run(command, **environment):
+        for theirs, ours in reader.items():
+            command = command.replace(theirs, ours)
+        command = re.sub(r"\bmake (\w+)", rf"make --no-print-directory \1 'HEADRACE_HOME={headrace.home}'", command)
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=PROJECT,
+            env={**os.environ, "OUTPUT": str(tmp_path / "output.json"), "NO_PROXY": "*", **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+def test_every_target_that_the_readme_names_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(COMMANDS))) <= targets
+
+
+@pytest.mark.parametrize("command", commands("make run CSV="))
+def test_a_run_on_the_readers_own_csv_and_api(shell, command):
+    ended = shell(command)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "csv_processing: " in ended.stdout
+
+
+def test_the_search_by_another_column_publishes_what_was_found(shell, tmp_path):
+    ended = shell(commands("make run CSV=my.csv API_URL='https://api.example.com/search")[0] + " RATE=none")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert [record["key"] for record in json.loads((tmp_path / "prices.json").read_text())] == ["a-1", "b-2"]
+
+
+def test_a_run_by_rest(shell, headrace):
+    login = {"username": USER, "password": Home(headrace.home).password()}
+    token = httpx.post(f"{headrace.web}/auth/token", json=login, trust_env=False).json()["access_token"]
+    ended = shell(commands("curl ")[0], TOKEN=token)
+    run = json.loads(ended.stdout)
+    assert run["conf"]["limit"] == 10
+    headrace.api.fail_run("csv_processing", run["dag_run_id"])
+
+
+def test_a_run_by_airflows_own_command_line(shell, headrace):
+    def runs():
+        found = headrace.api._value(headrace.api._call("GET", "/dags/csv_processing/dagRuns?limit=1000"))["dag_runs"]
+        return {run["dag_run_id"]: run["triggered_by"] for run in found}
+
+    before = runs()
+    ended = shell(commands("make airflow")[0])
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    started = {run_id: by for run_id, by in runs().items() if run_id not in before}
+    assert list(started.values()) == ["cli"]
+    headrace.api.fail_run("csv_processing", *started)
