@@ -35,15 +35,7 @@ def processes_of(home):
     return found
 
 
-def test_make_run_starts_what_it_needs_and_leaves_nothing(home, tmp_path):
-    output = tmp_path / "out.json"
-    made = make("run", f"OUTPUT={output}", home=home, HEADRACE_STORAGE=str(tmp_path / "storage"))
-    assert made.status == 0, made.output
-    assert len(json.loads(output.read_text())) == 142
-    assert processes_of(home) == []
-
-
-def test_make_run_that_is_killed_stops_what_it_started_and_the_next_one_works(home, tmp_path):
+def test_make_run_that_is_killed_stops_what_it_started(home, tmp_path):
     source = tmp_path / "in.csv"
     source.write_text("id\n1\n2\n")
     environment = {**os.environ, "CSV": str(source), "OUTPUT": str(tmp_path / "o.json"), "RATE": "1/hour"}
@@ -56,8 +48,15 @@ def test_make_run_that_is_killed_stops_what_it_started_and_the_next_one_works(ho
     running.stdout.read()
     assert running.wait(60) != 0
     assert processes_of(home) == []
-    made = make("run", "LIMIT=1", f"OUTPUT={tmp_path / 'o.json'}", home=home)
+
+
+def test_make_run_starts_what_it_needs_and_leaves_nothing(home, tmp_path):
+    """In the home that the killed run was in: its run must not stand in the way."""
+    output = tmp_path / "out.json"
+    made = make("run", f"OUTPUT={output}", home=home, HEADRACE_STORAGE=str(tmp_path / "storage"))
     assert made.status == 0, made.output
+    assert len(json.loads(output.read_text())) == 142
+    assert processes_of(home) == []
 
 
 def test_make_up_says_how_to_get_in_and_runs_the_schedule_and_make_down_stops_it_all(home):
