@@ -97,6 +97,7 @@ def test_a_port_in_use_is_an_error_that_names_it(tmp_path):
         ("RATE", "fast", "RATE is `fast`; allowed is"),
         ("LIMIT", "0", "LIMIT is `0`; allowed is a whole number from 1"),
         ("LIMIT", "ten", "LIMIT is `ten`; allowed is a whole number from 1"),
+        ("DAG", "csv", "DAG is `csv`; allowed is one of csv_processing, symbol_processing"),
         ("DRY_RUN", "yes", "DRY_RUN is `yes`; allowed is 0 or 1"),
     ],
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include.common.errors import BadInputError
+from include.common.errors import BadInputError, ConfigError
 from include.common.rate_limit import parse_rate
 from include.enrichment.report import foreseen, read_report
 from include.enrichment.run import Plan, RunFolder
@@ -16,7 +16,7 @@ from include.orchestration.embedded.environment import USER, Home, airflow_envir
 from include.orchestration.embedded.processes import Running
 from include.orchestration.embedded.progress import Progress
 from include.orchestration.embedded.rest import AirflowApi
-from include.orchestration.embedded.service import POLL_SECONDS, start, using, wait_for_dags
+from include.orchestration.embedded.service import POLL_SECONDS, dag_ids, start, using, wait_for_dags
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,11 @@ def up(home: Home, port: int) -> None:
             processes.stop(home, running)
         processes.check_port(port)
         running = start(home, port, lasting=True)
-        wait_for_dags(home, running)
+        try:
+            wait_for_dags(home, running)
+        except BaseException:
+            processes.stop(home, running)
+            raise
     print(f"Airflow is up: {running.web}\n  user      {USER}\n  password  {home.password()}\n  stop it   make down")
     print("  This login is Airflow's simple auth manager, for one machine; README, Security, names others.")
 
@@ -80,6 +84,8 @@ def migrate(home: Home) -> None:
 
 def run(home: Home, request: RunRequest) -> bool:
     """Run a DAG once and follow it to its end; whether it succeeded."""
+    if request.dag_id not in dag_ids():
+        raise ConfigError(f"DAG is `{request.dag_id}`; allowed is one of {', '.join(dag_ids())}")
     if request.rate is not None:
         parse_rate(request.rate, "RATE")
     home.create()

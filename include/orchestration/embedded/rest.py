@@ -1,5 +1,6 @@
 """The part of Airflow's REST API that starting and following a run needs."""
 
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -30,14 +31,14 @@ class AirflowApi:
         response = self._call("GET", f"/dags/{dag_id}/details")
         return None if response.status_code == 404 else self._value(response)
 
-    def dag_ids(self) -> list[str]:
-        """The ids of all DAGs."""
-        return [dag["dag_id"] for dag in self._value(self._call("GET", f"/dags?limit={PAGE}"))["dags"]]
-
-    def import_errors(self) -> list[str]:
-        """The last line of each DAG file's import error, behind the file's name."""
+    def import_errors(self, since: float) -> list[str]:
+        """The last line of each DAG file's import error seen after `since` (epoch), behind the file's name."""
         found = self._value(self._call("GET", "/importErrors"))["import_errors"]
-        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in found]
+        return [
+            f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}"
+            for error in found
+            if datetime.fromisoformat(error["timestamp"]).timestamp() > since
+        ]
 
     def unpause(self, dag_id: str) -> None:
         """Let a DAG's runs start."""

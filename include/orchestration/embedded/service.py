@@ -45,7 +45,8 @@ def start(home: Home, port: int, lasting: bool) -> Running:
     mine = user_environment()
     demo_port = None if mine.get("API_URL") or mine.get("AIRFLOW_CONN_CSV_API") else processes.free_port()
     environment = airflow_environment(home, port, demo_port, schedule=lasting)
-    processes.prepare(home, environment)
+    # A lasting Airflow always begins with the pools of the file: a task in a pool that is gone waits for ever.
+    processes.prepare(home, environment, again=lasting)
     os.environ.update({name: environment[name] for name in ("HEADRACE_STORAGE",) if name in environment})
     running = Running(port, lasting, demo_port, mine.get("API_URL", ""), str(settings.storage()))
     try:
@@ -73,7 +74,7 @@ def wait_for_dags(home: Home, running: Running) -> None:
     since = min(started.created for started in running.processes)
 
     def parsed() -> bool:
-        if errors := api.import_errors():
+        if errors := api.import_errors(since):
             raise ConfigError("DAG files that do not import:\n  " + "\n  ".join(errors))
         return all(_parsed_after(api.find_dag(dag_id), since) for dag_id in dag_ids())
 
