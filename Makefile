@@ -51,6 +51,7 @@ lock: .venv/installed-dev ## Make requirements*.txt anew from requirements*.in
 	@"$(PYTHON)" -m venv .venv || { echo "error: no virtual environment could be made (on Debian: apt install python3-venv)"; exit 1; }
 
 .venv/installed: requirements.txt | .venv/bin/python
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
 	@echo "installing the locked packages into .venv (about a minute, once)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -56,4 +56,4 @@ with DAG(
     counts = transform(PIPELINE)
     published = write_json.override(outlets=[output_asset(PIPELINE)])(PIPELINE, counts)
     answers >> counts
-    published >> RunReportOperator(task_id="notify", pipeline=PIPELINE).as_teardown()
+    published >> RunReportOperator(task_id="notify", pipeline=PIPELINE).as_teardown(on_failure_fail_dagrun=True)

@@ -37,7 +37,7 @@ PIPELINE = Pipeline(
         query={"function": "TIME_SERIES_DAILY", "symbol": "{symbol}"},
         demo_path="",
     ),
-    expected=Expected(key="Time Series (Daily)", notes=("Information", "Note", "Error Message")),
+    expected=Expected(key="Time Series (Daily)", notes=("Information", "Note", "Error Message"), kind="object"),
     pool="symbol_api",
     rate_limit="1/30 seconds",
     transform="include.enrichment.transforms:daily_series",
@@ -59,4 +59,4 @@ with DAG(
     counts = transform(PIPELINE)
     published = write_json.override(outlets=[output_asset(PIPELINE)])(PIPELINE, counts)
     answers >> counts
-    published >> RunReportOperator(task_id="notify", pipeline=PIPELINE).as_teardown()
+    published >> RunReportOperator(task_id="notify", pipeline=PIPELINE).as_teardown(on_failure_fail_dagrun=True)

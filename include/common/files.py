@@ -22,10 +22,14 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     write (a full disk, a lost mount), each naming the path.
     """
     try:
-        if target.is_dir():
-            raise PermanentError(f"`{target}` is a folder; expected the path of a file to write")
+        target = target.resolve()  # through a link: what it leads to is written, the link stays
+        if target.exists() and not target.is_file():
+            what = "is a folder" if target.is_dir() else "is not a regular file"
+            raise PermanentError(f"`{target}` {what}; expected the path of a file to write")
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".headrace-", dir=target.parent)
+    except RuntimeError as error:
+        raise PermanentError(f"`{target}` cannot be written: {error}") from error
     except OSError as error:
         kind = PermanentError if error.errno in NEVER else TransientError
         raise kind(f"`{target}` cannot be written: {error.strerror}") from error

@@ -18,12 +18,13 @@ def _as_is(value: str) -> str:
 class Template:
     """Text with `{column}` fields; `{{` and `}}` stand for the braces themselves.
 
-    `name` says where the template comes from ("request.path"), for messages.
+    `name` says where the template comes from ("request.path"), for messages; `shown` stands there for the text.
     Raises `ConfigError` for text that is no template.
     """
 
     name: str
     text: str
+    shown: str | None = None
     parts: tuple[tuple[str, str | None], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -31,12 +32,17 @@ class Template:
         try:
             parsed = list(Formatter().parse(self.text))
         except ValueError as error:
-            raise ConfigError(f"{self.name} is `{self.text}`: {error}; {allowed}") from error
+            raise ConfigError(f"{self.name} is `{self.said}`: {error}; {allowed}") from error
         for _, column, format_spec, conversion in parsed:
             if column is not None and (not column.strip() or format_spec or conversion):
-                raise ConfigError(f"{self.name} is `{self.text}`: a field is the bare name of a column; {allowed}")
+                raise ConfigError(f"{self.name} is `{self.said}`: a field is the bare name of a column; {allowed}")
         parts = tuple((literal, column and column.strip()) for literal, column, _, _ in parsed)
         object.__setattr__(self, "parts", parts)
+
+    @property
+    def said(self) -> str:
+        """The template as messages show it."""
+        return self.text if self.shown is None else self.shown
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -52,7 +58,7 @@ class Template:
         for column in self.columns:
             if column not in columns:
                 raise ConfigError(
-                    f"{self.name} is `{self.text}`: no column `{column}`; the columns found are {quoted(columns)}"
+                    f"{self.name} is `{self.said}`: no column `{column}`; the columns found are {quoted(columns)}"
                 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from include.common.errors import PermanentError, TransientError
+from include.common.errors import HeadraceError, PermanentError, TransientError
 from include.enrichment.client import AccessError
 from include.enrichment.ledger import Entry, Segment
 from include.enrichment.models import RowStatus
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 WORTH_SAYING = 5.0
 # Seconds. Past this the hourly run after this one is the better place to try again.
 LONGEST_PAUSE = 3600.0
+# Pauses with no answer between them, after which the rest of the rows is left to the task's next try.
+PAUSES_IN_A_ROW = 5
 
 
 class Caller(Protocol):
@@ -74,7 +76,7 @@ class Calls:
     earlier: Mapping[int, Entry]
     pace: Pace
     limit_name: str = "no limit"
-    stopped: Callable[[], str | None] = lambda: None
+    stopped: Callable[[], HeadraceError | None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -82,11 +84,15 @@ class Calls:
         self._outcome = Outcome()
         self._resume_at = 0.0
         self._every_failure_named_a_pause = True
+        self._refused: HeadraceError | None = None  # why no further call is made in this try
+        self._pauses = 0  # in a row, with no answer between them
 
     async def run(self, rows: Iterable[dict[str, Any]], in_flight: int) -> Outcome:
         """Call every row that has not ended yet, at most `in_flight` at once.
 
-        Raises `AccessError` as soon as one call is refused for its credentials; the others are abandoned.
+        Raises `AccessError` as soon as one call is refused for its credentials, and the others are abandoned;
+        the error of `stopped` once that gives one, after the calls in flight; `PermanentError` where the API asks for a
+        longer pause than anybody should wait for.
         """
         due = (row for row in rows if not self._ended(row["n"]))
         try:
@@ -95,6 +101,8 @@ class Calls:
                     group.create_task(self._work(due))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        if self._refused:
+            raise self._refused
         left = self._resume_at - self.clock()
         if self._every_failure_named_a_pause or left > 0:
             self._outcome.wait = max(0.0, left)
@@ -107,8 +115,11 @@ class Calls:
     async def _work(self, due: Iterable[dict[str, Any]]) -> None:
         for row in due:
             await self._wait()
-            if reason := self.stopped():
-                raise AccessError(reason)
+            if self._refused or self._pauses > PAUSES_IN_A_ROW:
+                return
+            if error := self.stopped():
+                self._refused = error
+                return
             await self._call(row)
 
     async def _wait(self) -> None:
@@ -137,7 +148,8 @@ class Calls:
                 self._every_failure_named_a_pause = False
             else:
                 await self._pause(error.retry_after)
-        except AccessError:
+        except AccessError as error:
+            self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))  # called again once cleared
             raise
         except PermanentError as error:
             self._outcome.failed += 1
@@ -145,10 +157,15 @@ class Calls:
             self.segment.append(Entry(number, RowStatus.FAILED, attempts, str(error)))
         else:
             self._outcome.ok += 1
+            self._pauses = 0
             self.segment.append(Entry(number, RowStatus.OK, attempts, answer=answer))
 
     async def _pause(self, seconds: float) -> None:
-        pause = min(seconds, LONGEST_PAUSE)
-        log.warning("the API asks for a pause of %.0f s; no call starts for %.0f s", seconds, pause)
-        self._resume_at = max(self._resume_at, self.clock() + pause)
-        await self.pace.defer(pause)
+        if seconds > LONGEST_PAUSE:
+            limit = f"the longest that is waited for is {LONGEST_PAUSE:.0f} s"
+            self._refused = PermanentError(f"the API asks for a pause of {seconds:.0f} s; {limit}")
+            return
+        log.warning("the API asks for a pause of %.0f s", seconds)
+        self._pauses += self.clock() >= self._resume_at  # calls that were in flight together ask for one pause
+        self._resume_at = max(self._resume_at, self.clock() + seconds)
+        await self.pace.defer(seconds)

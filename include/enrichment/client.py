@@ -100,7 +100,7 @@ class Client:
         """
         path = self._path.render(row, lambda value: quote(value, safe=""))
         if any(segment in (".", "..") for segment in path.split("/")):
-            raise PermanentError(f"the path would be `{path}`: `.` and `..` are not values that a path can hold")
+            raise PermanentError("`.` and `..` are not values that a path can hold")
         query = [
             *self._query,
             *((name, Template(name, text).render(row)) for name, text in self._request.query.items()),
@@ -175,12 +175,12 @@ class Client:
             raise AccessError(
                 f"{status}: {redacted(self._endpoint.url)} refuses the credentials (from {self._endpoint.origin})"
             )
-        if status == 204:
-            return None
         if status in TRANSIENT or status >= 500:
             raise TransientError(self._describe(status, body), wait)
         if not 200 <= status < 300:
             raise PermanentError(self._describe(status, body))
+        if status == 204 and not self._expected:
+            return None
         try:
             # Python's own decoder: it keeps integers of any size, and reads NaN, which some servers send.
             answer = json.loads(body)
@@ -194,7 +194,8 @@ class Client:
 
     def _check(self, answer: Any, expected: Expected, wait: float | None) -> None:
         found = answer if isinstance(answer, Mapping) else {}
-        if found.get(expected.key) not in (None, "", [], {}):
+        value = found.get(expected.key)
+        if value not in (None, "", [], {}) and (expected.kind == "any" or isinstance(value, Mapping)):
             return
         note = next((found[name] for name in expected.notes if name in found), None)
         said = f": {self._clean(str(note))[:QUOTED_LENGTH]}" if note else ""

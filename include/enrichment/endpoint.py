@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from yarl import URL
 
@@ -53,7 +53,7 @@ class Endpoint:
             basic[6:] if basic else "",
         ]
         found += [value.partition(" ")[2] for value in self.headers.values()]
-        found += [value for _, value in parse_qsl(URL(self.url).query_string)] + list(self.hidden)
+        found += [*_literals(self.url.partition("#")[0].partition("?")[2]), *self.hidden]
         return tuple(sorted({text for text in found if len(text) >= 4}, key=len, reverse=True))
 
     def without_secrets(self, text: str) -> str:
@@ -84,8 +84,18 @@ def spread(request: Request, endpoint: Endpoint) -> tuple[Request, Endpoint]:
         raise ConfigError(
             f"the API's address (from {endpoint.origin}) has a field in its host; allowed is one behind it"
         )
-    written = tuple(value for _, value in parse_qsl(path.partition("?")[2]) if "{" not in value)
-    return replace(request, path=path), replace(endpoint, url=host, hidden=written)
+    shown, _, query = path.partition("?")
+    hidden = tuple(_literals(query))
+    return replace(request, path=path, shown_path=f"{shown}?…" if query else shown), replace(
+        endpoint, url=host, hidden=hidden
+    )
+
+
+def _literals(query: str) -> list[str]:
+    """What stands written in a query's values, as it is and decoded: any of it may be a key."""
+    values = [pair.partition("=")[2] or pair for pair in re.split("[&;]", query)]
+    parts = [part for value in values for part in [value, *re.split(r"\{[^{}]*\}", value)]]
+    return [form for part in parts for form in (part, unquote_plus(part), unquote(part))]
 
 
 def redacted(url: str) -> str:

@@ -10,6 +10,8 @@ from include.common.templates import Template, templates_in
 
 DELIMITERS = (",", ";", "\t", "|")
 ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251")
+# What `errors.csv` adds to the input's columns.
+OUTCOME = ("status", "attempts", "error")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -28,6 +30,7 @@ class Request:
 
     `connection` is the Airflow connection that holds the address and the credentials; `address_variable` is an
     environment variable that may hold the address instead; `demo_path` is where the demo API answers such calls.
+    `shown_path` stands for the path in messages, where that holds more than everybody may see.
     `timeout` is in seconds for a whole call, `max_bytes` caps the decompressed answer.
     """
 
@@ -39,6 +42,7 @@ class Request:
     json: Any = None
     timeout: float = 10.0
     max_bytes: int = 10 * 1024 * 1024
+    shown_path: str | None = None
     address_variable: str | None = None
     demo_path: str | None = None
 
@@ -57,7 +61,7 @@ class Request:
     def templates(self) -> list[Template]:
         """Every template of the request; raises `ConfigError` where one is malformed."""
         return [
-            Template("request.path", self.path),
+            Template("request.path", self.path, self.shown_path),
             *templates_in("request.query", self.query),
             *templates_in("request.headers", self.headers),
             *templates_in("request.json", self.json),
@@ -68,11 +72,16 @@ class Request:
 class Expected:
     """What an answer of status 200 must hold, for APIs that report trouble with 200 (a soft error).
 
-    `key` must be there and not be empty; where it is not, the text under the first of `notes` says why.
+    `key` must be there and not be empty, an object where `kind` is "object"; where it is not, the text under the first
+    of `notes` says why.
     """
 
     key: str
     notes: tuple[str, ...] = ()
+    kind: str = "any"
+
+    def __post_init__(self) -> None:
+        _one_of("expected.kind", self.kind, ("any", "object"))
 
 
 @dataclass(frozen=True)

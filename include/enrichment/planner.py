@@ -4,9 +4,9 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from include.common.errors import BadInputError, ConfigError
 from include.common.templates import quoted
-from include.enrichment.models import Chunk, Pipeline, RowStatus, check_output
+from include.enrichment.models import OUTCOME, Chunk, Pipeline, RowStatus, check_output
 from include.enrichment.reader import CsvFile, Row, detect
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import ANSWER
@@ -32,6 +32,7 @@ class Job:
     rate_limit: str
     limit: int | None = None
     dry_run: bool = False
+    api: str = ""
 
 
 def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> list[Chunk]:
@@ -40,13 +41,16 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> li
     `tasks` is how many mapped tasks the pool lets run at once. Raises `BadInputError` or `ConfigError`, with
     nothing called, where the source or the configuration cannot work. An earlier plan of the same run is replaced.
     """
-    if folder.path.exists():
-        shutil.rmtree(folder.path)
+    folder.forget_plan()
     check_output(job.output, job.key)
     try:
         _check_paths(job)
     except OSError as error:  # a name that no file can have
         raise BadInputError(f"`{error.filename}` cannot be used: {error.strerror}") from error
+    except (RuntimeError, ValueError) as error:  # a loop of links, a NUL
+        raise BadInputError(f"source `{job.source}` or output `{job.output}` cannot be used: {error}") from error
+    if folder.path.exists():
+        shutil.rmtree(folder.path)
     folder.path.mkdir(parents=True)
     size, digest = _snapshot(job.source, folder.input)
     form = detect(folder.input, job.key, pipeline.encoding, pipeline.delimiter, name=str(job.source))
@@ -79,6 +83,7 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> li
             dry_run=job.dry_run,
             rows=sorter.rows,
             to_call=sorter.marks.rows,
+            api=job.api,
         )
     )
     folder.segments.mkdir()
@@ -91,13 +96,18 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> li
 def _check_paths(job: Job) -> None:
     if Path(job.output).is_dir():
         raise ConfigError(f"output is `{job.output}`: a folder; allowed is the path of a file to write")
+    if Path(job.output).exists() and not Path(job.output).is_file():
+        raise ConfigError(f"output is `{job.output}`: not a regular file; allowed is the path of a file to write")
     if Path(job.output).resolve() == job.source.resolve():
         raise ConfigError(f"output is `{job.output}`: the source itself, which would be overwritten")
     # Looked at before any call is paid for: the first folder that exists must take what is written below it.
-    above = next(folder for folder in Path(job.output).parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        what = "no right to write there" if above.is_dir() else "not a folder"
-        raise ConfigError(f"output is `{job.output}`, but `{above}`: {what}")
+    above = next(folder for folder in Path(job.output).resolve().parents if folder.exists())
+    try:
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:
+        raise ConfigError(
+            f"output is `{job.output}`, but nothing can be written in `{above}`: {error.strerror}"
+        ) from error
     if not job.source.is_file():
         what = "is not a file" if job.source.exists() else "does not exist"
         raise BadInputError(f"source `{job.source}` {'is a folder, not a file' if job.source.is_dir() else what}")
@@ -145,6 +155,7 @@ class _Sorter:
         self.marks = _Marks()
         self._key = columns.index(key)
         self._name = key
+        self._outcome = [columns.index(name) for name in OUTCOME] if set(OUTCOME) <= set(columns) else []
         self._calls = folder.rows.open("wb")
         self._rejects = folder.rejects.open("wb")
         self._seen = sqlite3.connect("", isolation_level=None)  # "" is a private file that SQLite deletes itself
@@ -164,6 +175,9 @@ class _Sorter:
             self._reject(row, RowStatus.FAILED, row.error)
             return
         values = list(row.values)
+        if unread := self._unread_before(values):
+            self._reject(row, RowStatus.FAILED, unread)
+            return
         key = values[self._key] = values[self._key].strip()
         if not key:
             self._reject(row, RowStatus.SKIPPED, f"the key `{self._name}` is empty")
@@ -175,6 +189,14 @@ class _Sorter:
         line = _json_line({"n": row.number, "line": row.line, "key": key, "v": values})
         self._calls.write(line)
         self.marks.add(row.number, key, len(line))
+
+    def _unread_before(self, values: list[str]) -> str | None:
+        """The error of a row of an `errors.csv` that could not be read in its own file: here it only looks whole."""
+        if not self._outcome:
+            return None
+        status, attempts, error = (values[index] for index in self._outcome)
+        unread = status == RowStatus.FAILED and attempts == "0" and error.startswith("line ")
+        return f"not readable before either ({error})" if unread else None
 
     def _reject(self, row: Row, status: RowStatus, error: str) -> None:
         self._rejects.write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,7 +76,7 @@ def _from_library(value: Any, place: str) -> Any:
         return plain(pandas.Timestamp(value), place)
     if isinstance(value, datetime.timedelta | numpy.timedelta64):
         return pandas.Timedelta(value).isoformat()
-    if isinstance(value, numpy.generic):
+    if isinstance(value, numpy.generic) and not isinstance(value.item(), numpy.generic):
         return plain(value.item(), place)
     if isinstance(value, numpy.ndarray):
         return plain(value.tolist(), place)
@@ -101,9 +102,18 @@ def publish(records: Path, output: str, key: str) -> list[Path]:
 
 
 def _publish_by_key(records: Path, template: Template, key: str) -> Iterator[Path]:
-    group: list[bytes] = []
-    written: set[str] = set()
-    current: str | None = None
+    keys = _checked_keys(records, template, key)  # all of them, before the first file is replaced
+    with records.open("rb") as lines:
+        for value, group in itertools.groupby(zip(keys, lines, strict=True), key=lambda pair: pair[0]):
+            target = Path(template.render({key: value}, file_name))
+            _write_array(target, (line for _, line in group))
+            yield target
+
+
+def _checked_keys(records: Path, template: Template, key: str) -> list[str]:
+    """The key of each record; raises where one has none, or where a key's records do not stand together."""
+    keys: list[str] = []
+    ended: set[str] = set()
     with records.open("rb") as lines:
         for line in lines:
             found = json.loads(line)
@@ -111,22 +121,12 @@ def _publish_by_key(records: Path, template: Template, key: str) -> Iterator[Pat
                 raise ConfigError(f"output is `{template.text}`, but the transform returned no column `{key}`")
             if found[key] is None:
                 raise PermanentError(f"output is `{template.text}`, but a record's `{key}` is null")
-            if str(found[key]) != current:
-                if current is not None:
-                    yield _write_group(template, key, current, group)
-                current, group = str(found[key]), []
-                if current in written:
-                    raise PermanentError(f"the transform returned the records of `{current}` in several places")
-                written.add(current)
-            group.append(line)
-    if current is not None:
-        yield _write_group(template, key, current, group)
-
-
-def _write_group(template: Template, key: str, value: str, lines: list[bytes]) -> Path:
-    target = Path(template.render({key: value}, file_name))
-    _write_array(target, lines)
-    return target
+            keys.append(str(found[key]))
+            if len(keys) > 1 and keys[-1] != keys[-2]:
+                ended.add(keys[-2])
+                if keys[-1] in ended:
+                    raise PermanentError(f"the transform returned the records of `{keys[-1]}` in several places")
+    return keys
 
 
 def _write_array(target: Path, lines: Any) -> None:

@@ -104,9 +104,10 @@ def duration(seconds: float) -> str:
 
 def foreseen(made: Plan) -> str:
     """The rate limit of a run in words, with the time that its calls will take at least."""
+    to = f" to {made.api}" if made.api else ""
     rate = parse_rate(made.rate_limit)
     if rate is None:
-        return f"no rate limit: {made.to_call} calls"
+        return f"no rate limit: {made.to_call} calls{to}"
     seconds = rate.seconds_for(made.to_call)
     takes = f"take at least {duration(seconds)}" if seconds >= 1 else "fit in a second"
-    return f"limit {made.rate_limit}: {made.to_call} calls {takes}"
+    return f"limit {made.rate_limit}: {made.to_call} calls{to} {takes}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from include.common.errors import PermanentError
 from include.common.files import replacing
 from include.enrichment.ledger import Entry, read_segment
-from include.enrichment.models import Counts, Pipeline, RowStatus
+from include.enrichment.models import OUTCOME, Counts, Pipeline, RowStatus
 from include.enrichment.records import sha256
 from include.enrichment.run import Plan, RunFolder, write_json
 from include.enrichment.transforms import ANSWER
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pandas
 
 FIRST_ERRORS = 3
-OUTCOME = ("status", "attempts", "error")
 NEVER_CALLED = "not called: the run ended before its turn"
 
 
@@ -90,7 +89,8 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
         text = io.TextIOWrapper(stream, "utf-8-sig", "backslashreplace", newline="")
         writer = csv.writer(text)
         # An errors.csv that is fed back has these columns already: they tell of this run now.
-        kept = [index for index, column in enumerate(plan.columns) if column not in OUTCOME]
+        carried = OUTCOME if set(OUTCOME) <= set(plan.columns) else ()
+        kept = [index for index, column in enumerate(plan.columns) if column not in carried]
         writer.writerow([*(plan.columns[index] for index in kept), *OUTCOME])
         for row in settle(folder):
             ended[row.entry.status] += 1
@@ -99,7 +99,8 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
             values = [_visible(value) for value in (row.values + [""] * len(plan.columns))[: len(plan.columns)]]
             ending = (row.entry.status, row.entry.attempts, row.entry.error)
             writer.writerow([*(values[index] for index in kept), *ending])
-            if row.entry.status is RowStatus.FAILED and len(first) < FIRST_ERRORS:
+            told = row.entry.error != NEVER_CALLED
+            if row.entry.status is RowStatus.FAILED and told and len(first) < FIRST_ERRORS:
                 first.append(f"row {row.number} ({values[key]}): {row.entry.error}")
         text.flush()
         text.detach()
@@ -139,10 +140,12 @@ def frame(folder: RunFolder, plan: Plan) -> pandas.DataFrame:
     """The frame that a transform gets: a row an ok row in input order, the input's columns, then `_answer`."""
     import pandas
 
+    carried = OUTCOME if set(OUTCOME) <= set(plan.columns) else ()  # an errors.csv that is fed back
     rows = [row for row in settle(folder) if row.entry.status is RowStatus.OK]
     data: dict[str, Any] = {
         column: pandas.Series([row.values[index] for row in rows], dtype=object)
         for index, column in enumerate(plan.columns)
+        if column not in carried
     }
     data[ANSWER] = pandas.Series([row.entry.answer for row in rows], dtype=object)
     return pandas.DataFrame(data)
@@ -165,6 +168,14 @@ class Manifest:
     def write(self, folder: RunFolder) -> None:
         """As `manifest.json` of the run's folder."""
         write_json(folder.manifest, asdict(self))
+
+
+def read_manifest(folder: RunFolder) -> dict[str, Any] | None:
+    """What `Manifest.write` wrote, None where the run has not come that far."""
+    try:
+        return dict(json.loads(folder.manifest.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
 
 
 def described(outputs: Sequence[Path]) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ NAME_BYTES = 200
 class Plan:
     """What `plan` settled for the run: paths are absolute, `rows` counts data rows, `to_call` those to be called.
 
-    `source_bytes` and `source_sha256` describe the file as it was read. `limit` None means every row.
+    `api` is the API's address, without its query, and where that was found. `source_bytes` and
+    `source_sha256` describe the file as it was read. `limit` None means every row.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Plan:
     dry_run: bool
     rows: int
     to_call: int
+    api: str = ""
 
 
 class RunFolder:
@@ -64,17 +66,39 @@ class RunFolder:
             raise BadInputError(f"the run has no plan (looked for `{self._plan}`)") from error
         return Plan(**{**found, "columns": tuple(found["columns"])})
 
-    def stop(self, reason: str, try_number: int) -> None:
-        """Tell the other tasks of this try that no call can succeed, so that they make none."""
-        write_json(self._stop, {"reason": reason, "try": try_number})
+    def unsettle(self) -> None:
+        """Forget what an earlier pass of the run came to: its rows are called again, or its output written again."""
+        for path in (self.tally, self.manifest):
+            path.unlink(missing_ok=True)
 
-    def stopped(self, try_number: int) -> str | None:
-        """The reason to call nothing in this try; a later try (a person cleared the task) starts afresh."""
+    def forget_plan(self) -> None:
+        """Forget an earlier plan, so that nobody takes it for the one that is about to be made."""
+        self.unsettle()
+        self._plan.unlink(missing_ok=True)
+
+    def stop(self, reason: str) -> None:
+        """Tell every task of the run that no call can succeed, so that they make none."""
+        write_json(self._stop, {"reason": reason})
+
+    def stopped(self) -> str | None:
+        """The reason to call nothing, None where there is none."""
         try:
-            found = json.loads(self._stop.read_text("utf-8"))
+            return str(json.loads(self._stop.read_text("utf-8"))["reason"])
         except FileNotFoundError:
             return None
-        return str(found["reason"]) if try_number <= found["try"] else None
+
+    def note_stopped(self, chunk: int) -> None:
+        """Remember that a chunk's task ended because of `stop`: if it starts again, a person has cleared it."""
+        self._halted(chunk).touch()
+
+    def resume(self, chunk: int) -> None:
+        """Void the stop that this chunk's task has ended by already."""
+        if self._halted(chunk).exists():
+            self._stop.unlink(missing_ok=True)
+            self._halted(chunk).unlink(missing_ok=True)
+
+    def _halted(self, chunk: int) -> Path:
+        return self.path / f"stopped.{chunk:05d}"
 
 
 def write_json(path: Path, value: object) -> None:

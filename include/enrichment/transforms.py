@@ -8,7 +8,7 @@ Pandas is imported when a transform runs, for it takes 1.8 s and DAG files name 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from include.common.errors import ConfigError, PermanentError
@@ -42,23 +42,37 @@ def flatten(frame: pandas.DataFrame) -> pandas.DataFrame:
 
     inputs = [column for column in frame.columns if column != ANSWER]
     answers = [_flat(answer) for answer in frame[ANSWER]]
-    fields = dict.fromkeys(name for answer in answers for name in answer)
-    result = frame[inputs].copy()
+    names: dict[str, str] = {}  # field of the answers -> column
+    for field in dict.fromkeys(field for answer in answers for field in answer):
+        names[field] = _free(field, {*inputs, *names.values()})
     added = {
-        (f"answer.{name}" if name in inputs else name): pandas.Series(
-            [answer.get(name) for answer in answers], index=frame.index, dtype=object
-        )
-        for name in fields
+        name: pandas.Series([answer.get(field) for answer in answers], index=frame.index, dtype=object)
+        for field, name in names.items()
     }
-    return pandas.concat([result, pandas.DataFrame(added, index=frame.index)], axis=1)
+    return pandas.concat([frame[inputs], pandas.DataFrame(added, index=frame.index)], axis=1)
 
 
-def _flat(answer: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(answer: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in _fields(answer, ""):
+        found[_free(name, found)] = value
+    return found
+
+
+def _fields(answer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     if not isinstance(answer, dict):
-        return {prefix.removesuffix(".") or "answer": answer}
-    if not answer:
-        return {prefix.removesuffix("."): None} if prefix else {}
-    return {name: value for key, item in answer.items() for name, value in _flat(item, f"{prefix}{key}.").items()}
+        yield prefix.removesuffix(".") or "answer", answer
+    elif not answer and prefix:
+        yield prefix.removesuffix("."), None
+    for key, item in answer.items() if isinstance(answer, dict) else ():
+        yield from _fields(item, f"{prefix}{key}.")
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """`name`, or with as many `answer.` in front as make it one that is not taken: no value covers another."""
+    while name in taken:
+        name = f"answer.{name}"
+    return name
 
 
 SERIES = "Time Series (Daily)"

@@ -10,6 +10,8 @@ from include.enrichment.models import Pipeline
 from include.orchestration import settings
 from include.orchestration.pools import requests_per_task
 
+MOST_ROWS = 1_000_000_000
+
 
 def params(pipeline: Pipeline) -> dict[str, Param]:
     """The form that starts a run. A value that breaks it gets 400 from the REST API."""
@@ -18,7 +20,9 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
             pipeline.source, type="string", minLength=1, description="The CSV: a path, below the project if relative"
         ),
         "output": Param(pipeline.output, type="string", minLength=1, description="The JSON file to publish"),
-        "limit": Param(None, type=["null", "integer"], minimum=1, description="Only the first rows; empty: all"),
+        "limit": Param(
+            None, type=["null", "integer"], minimum=1, maximum=MOST_ROWS, description="Only the first rows; empty: all"
+        ),
         "rate_limit": Param(
             None,
             type=["null", "string"],

@@ -5,11 +5,12 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from include.common.errors import BadInputError
+from include.common.errors import BadInputError, HeadraceError
 from include.enrichment.models import Pipeline
 from include.enrichment.report import Report, foreseen
-from include.enrichment.results import read_tally, tally
+from include.enrichment.results import read_manifest, read_tally, tally
 from include.enrichment.run import RunFolder
 from include.orchestration import settings
 from include.orchestration.failures import ERROR
@@ -28,19 +29,41 @@ def seconds_since_start(context: Context) -> float:
 
 
 class RunReportOperator(HeadraceTelegramOperator):
-    """Writes what a run came to as `report.json`, and tells Telegram. For use as a teardown: it runs in any case."""
+    """Writes what a run came to as `report.json`, tells Telegram, and ends as the run did.
+
+    For use as a teardown that counts for the run: it runs in any case, and a run that somebody marked as failed, or
+    whose tasks were skipped for that, stays failed. A message that cannot be sent is logged and fails nothing.
+    """
 
     def __init__(self, *, pipeline: Pipeline, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._pipeline = pipeline
 
     def execute(self, context: Context) -> None:
-        """Report, then send."""
+        """Report, send, and fail where the run did."""
         report = make_report(self._pipeline, context)
-        report.write(run_folder(self._pipeline, context))
         self.log.info("%s", report.as_text())
         self.text = report.as_html()
-        super().execute(context)
+        untold = self._tell(context)
+        try:
+            report.write(run_folder(self._pipeline, context))
+        except HeadraceError as error:
+            self.log.error("the report was not written: %s", error)
+        if report.state == "failed":
+            raise AirflowFailException("; ".join(report.problems))
+        if untold:
+            raise untold
+
+    def _tell(self, context: Context) -> AirflowSkipException | None:
+        """Send the message; a skip to end with where that was not possible."""
+        try:
+            super().execute(context)
+        except AirflowSkipException as skip:
+            return skip
+        except AirflowFailException as error:
+            self.log.error("Telegram was not told: %s", error)
+            return AirflowSkipException(f"Telegram was not told: {error}")
+        return None
 
 
 def make_report(pipeline: Pipeline, context: Context) -> Report:
@@ -49,7 +72,9 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
     ti = context["ti"]
     problems = ti.xcom_pull(task_ids=["plan", "call_api", "transform", "write_json"], key=ERROR) or []
     problems = list(dict.fromkeys(str(problem) for problem in problems if problem))
-    outputs = ti.xcom_pull(task_ids="write_json") or []
+    # The manifest, not the tasks' XComs: those of an earlier pass stay when a person clears tasks.
+    manifest = read_manifest(folder)
+    outputs = [output["path"] for output in manifest["outputs"]] if manifest else []
     found = None
     note = None
     try:
@@ -58,12 +83,15 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
         state = "failed"
     else:
         found = None if made.dry_run else read_tally(folder) or tally(folder, made)
-        state = "dry run" if made.dry_run else ("success" if outputs else "failed")
+        succeeded = manifest is not None and manifest["state"] == "success"
+        state = "dry run" if made.dry_run else ("success" if succeeded else "failed")
         note = foreseen(made)
         if made.dry_run:
             note = f"{made.rows} rows, {made.rows - made.to_call} of them not to be called; {note}"
-    if state == "failed" and not problems:
-        problems = ["a task ended without a sentence; its log says more"]
+    if state != "failed":
+        problems = []
+    elif not problems:
+        problems = ["the run was stopped, or a task ended without a sentence; the tasks' logs say more"]
     return Report(
         pipeline=pipeline.name,
         run_id=context["dag_run"].run_id,

@@ -12,8 +12,9 @@ from airflow.sdk import Context, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.common.database import connect
-from include.common.errors import PermanentError, TransientError
+from include.common.errors import ConfigError, HeadraceError, PermanentError, TransientError
 from include.common.rate_limit import RateLimiter, parse_rate
+from include.common.templates import quoted
 from include.enrichment.caller import Calls, Outcome, Pace, Unlimited
 from include.enrichment.client import AccessError, Client
 from include.enrichment.endpoint import Endpoint, redacted, spread
@@ -26,9 +27,11 @@ from include.enrichment.results import Manifest, check_failures, described, fram
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import load
 from include.orchestration import settings
+from include.orchestration.enrichment_form import params
 from include.orchestration.enrichment_report import run_folder, seconds_since_start
 from include.orchestration.failures import RetryWhenAsked, reported
 from include.orchestration.pools import requests_per_task, tasks_at_once
+from include.orchestration.termination import termination
 
 log = logging.getLogger(__name__)
 SHOWN_OUTPUTS = 10
@@ -48,6 +51,8 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Check and snapshot the CSV; returns the chunks to call."""
     context = get_current_context()
     chosen = context["params"]
+    if unknown := sorted(set(context["dag_run"].conf or {}) - set(params(pipeline))):
+        raise ConfigError(f"unknown parameter {quoted(tuple(unknown))}; allowed are {quoted(tuple(params(pipeline)))}")
     load(pipeline.transform)
     pipeline, endpoint = _addressed(pipeline, context)
     limit = chosen["rate_limit"] or ("none" if settings.is_demo(endpoint) else pipeline.rate_limit)
@@ -56,13 +61,14 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
         output=str(settings.path_in_project(chosen["output"])),
         key=chosen["key"],
         rate_limit=limit,
-        limit=chosen["limit"],
+        limit=chosen["limit"] and int(chosen["limit"]),  # 10.0 is an integer to JSON Schema
         dry_run=chosen["dry_run"],
+        api=f"{redacted(endpoint.url)} ({endpoint.origin})",
     )
     folder = run_folder(pipeline, context)
     chunks = make_plan(pipeline, job, folder, tasks_at_once(pipeline.pool))
     made = folder.read_plan()
-    log.info("%s, at %s (from %s), in %d tasks", foreseen(made), redacted(endpoint.url), endpoint.origin, len(chunks))
+    log.info("%s, in %d tasks", foreseen(made), len(chunks))
     return [chunk.as_dict() for chunk in chunks]
 
 
@@ -92,7 +98,10 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     context["label"] = piece.label  # type: ignore[typeddict-unknown-key]
     try_number = context["ti"].try_number
     folder = run_folder(pipeline, context)
-    if reason := folder.stopped(try_number):
+    folder.unsettle()
+    folder.resume(piece.index)
+    if reason := folder.stopped():
+        folder.note_stopped(piece.index)
         raise PermanentError(reason)
     pipeline, endpoint = _addressed(pipeline, context)
     made = folder.read_plan()
@@ -101,7 +110,14 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     limit = f"{pipeline.pool} {made.rate_limit}"
     if made.rate_limit != "none":
         pace = SharedPace(RateLimiter(connect(settings.database_url())), limit, made.rate_limit)
-    with Segment(folder.segments, piece.index, try_number) as segment:
+    with termination() as terminated, Segment(folder.segments, piece.index, try_number) as segment:
+
+        def stopped() -> HeadraceError | None:
+            if terminated():
+                return TransientError("the task was told to end; what is not answered is left to the next try")
+            reason = folder.stopped()
+            return PermanentError(reason) if reason else None
+
         async with Client(pipeline.request, endpoint, pipeline.expected) as client:
             calls = Calls(
                 caller=client,
@@ -110,13 +126,16 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
                 earlier=standing(folder.segments, piece.index),
                 pace=pace,
                 limit_name=limit,
-                stopped=lambda: folder.stopped(try_number),
+                stopped=stopped,
             )
             try:
                 outcome = await calls.run(read_rows(folder, piece), requests_per_task(pipeline.pool))
             except AccessError as error:
-                folder.stop(str(error), try_number)
+                folder.stop(str(error))
                 raise
+            finally:
+                if folder.stopped():
+                    folder.note_stopped(piece.index)
     return _ended(outcome, last_try=try_number > context["ti"].max_tries)
 
 
@@ -137,6 +156,7 @@ def transform(pipeline: Pipeline) -> dict[str, int]:
     made = folder.read_plan()
     if made.dry_run:
         raise AirflowSkipException("dry run: nothing was called")
+    folder.unsettle()
     found = tally(folder, made)
     try:
         check_failures(found, pipeline.max_failed_ratio)
@@ -170,6 +190,7 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     context = get_current_context()
     folder = run_folder(pipeline, context)
     made = folder.read_plan()
+    folder.manifest.unlink(missing_ok=True)
     outputs = publish(folder.records, made.output, made.key)
     _write_manifest(pipeline, context, outputs)
     for asset in context["outlets"]:

@@ -26,7 +26,10 @@ HTTP_OPTIONS = frozenset(
 
 def path_in_project(text: str) -> Path:
     """An absolute path; a relative one stands below the project's folder, `~` for the home folder."""
-    return PROJECT / Path(text).expanduser()
+    try:
+        return PROJECT / Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"the path `{text}` names no home folder that is known: {error}") from error
 
 
 def storage() -> Path:

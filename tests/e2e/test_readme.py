@@ -6,10 +6,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
-from include.orchestration.embedded.environment import USER, Home
+from include.orchestration.embedded.environment import Home
 
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text("utf-8")
@@ -77,9 +76,8 @@ def test_the_search_by_another_column_publishes_what_was_found(shell, tmp_path):
 
 
 def test_a_run_by_rest(shell, headrace):
-    login = {"username": USER, "password": Home(headrace.home).password()}
-    token = httpx.post(f"{headrace.web}/auth/token", json=login, trust_env=False).json()["access_token"]
-    ended = shell(commands("curl ")[0], TOKEN=token)
+    both = " ; ".join([*commands("TOKEN="), *commands("curl ")])
+    ended = shell(both, PASSWORD=Home(headrace.home).password())
     run = json.loads(ended.stdout)
     assert run["conf"]["limit"] == 10
     headrace.api.fail_run("csv_processing", run["dag_run_id"])

@@ -47,7 +47,7 @@ def test_a_run_answers_every_row_once_and_never_passes_the_pool(headrace, tmp_pa
     assert (records[0]["id"], records[0]["latest.population"]) == ("004", 31889923)
     assert [record["id"] for record in records] == sorted(record["id"] for record in records)
     assert made.output.splitlines()[-5:] == [
-        "no rate limit: 142 calls",
+        f"no rate limit: 142 calls to {headrace.demo.url}/countries (the demo API)",
         "csv_processing: success",
         "  rows 142, ok 142, failed 0, skipped 0",
         made.output.splitlines()[-2],
@@ -91,7 +91,8 @@ def test_a_rate_limit_holds_over_all_tasks_of_a_run(headrace, tmp_path):
     )
     assert made.status == 0, made.output
     assert headrace.demo.stats()["statuses"] == {"200": 30}
-    assert "limit 4/second: 30 calls take at least 7.2 s" in made.output
+    assert "limit 4/second: 30 calls to " in made.output
+    assert " take at least 7.2 s" in made.output
 
 
 def test_without_rate_the_dags_own_limit_holds_and_the_summary_says_so(headrace, tmp_path):
@@ -99,7 +100,7 @@ def test_without_rate_the_dags_own_limit_holds_and_the_summary_says_so(headrace,
     source = write_csv(tmp_path / "one.csv", ["1"])
     made = headrace.run(CSV=source, OUTPUT=str(tmp_path / "o.json"), API_URL=f"{headrace.demo.url}/echo", DRY_RUN="1")
     assert made.status == 0, made.output
-    assert "limit 2/minute: 1 calls fit in a second (the DAG's own limit; RATE=none or RATE=50/second" in made.output
+    assert " fit in a second (the DAG's own limit; RATE=none or RATE=50/second" in made.output
     assert headrace.demo.stats()["calls"] == 0
 
 
@@ -259,6 +260,37 @@ def test_the_rest_api_refuses_nonsense_with_400_and_names_the_field(headrace, co
     assert field in response.json()["detail"]
 
 
+def test_a_run_that_is_marked_as_failed_calls_no_more_and_stays_failed(headrace, tmp_path):
+    headrace.demo.behave(latency=0.2)
+    run_id = headrace.api.trigger("csv_processing", {"output": str(tmp_path / "o.json")})
+    while headrace.demo.stats()["calls"] < 5:
+        time.sleep(0.1)
+    headrace.api.fail_run("csv_processing", run_id)
+    while "notify" not in {task["task_id"] for task in task_instances(headrace, run_id) if task["end_date"]}:
+        time.sleep(0.2)
+    time.sleep(1)  # for the scheduler to judge the run once more
+    assert headrace.api.run_state("csv_processing", run_id) == "failed"
+    assert headrace.demo.stats()["calls"] < 142
+    assert not (tmp_path / "o.json").exists()
+
+
+def test_clearing_what_401_stopped_calls_what_is_missing_and_tells_of_this_pass(headrace, tmp_path):
+    headrace.demo.behave(latency=0.05, faults=[{"fault": "status", "status": 401, "keys": ["100"]}])
+    run_id, state = trigger(headrace, output=str(tmp_path / "o.json"))
+    assert state == "failed"
+    answered = headrace.demo.stats()["answered"]
+    assert ",failed,1,401: " in "\n".join(headrace.errors())
+    headrace.demo.behave()
+    clear = {"dag_run_id": run_id, "only_failed": True, "dry_run": False, "include_downstream": True}
+    headrace.api._value(headrace.api._call("POST", "/dags/csv_processing/clearTaskInstances", json=clear))
+    while (state := headrace.api.run_state("csv_processing", run_id)) in ("queued", "running"):
+        time.sleep(0.2)
+    assert state == "success"
+    assert headrace.demo.stats()["calls"] == 142 - answered
+    assert headrace.report()["counts"] == {"rows": 142, "ok": 142, "failed": 0, "skipped": 0}
+    assert len(json.loads((tmp_path / "o.json").read_text())) == 142
+
+
 def test_telegram_is_told_of_the_run_in_one_screen(headrace, tmp_path):
     headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": ["004"]}])
     told = len(headrace.telegram.messages)
@@ -277,7 +309,7 @@ def test_a_notification_that_fails_does_not_fail_the_data(headrace, tmp_path):
     headrace.telegram.answers = [(403, {"ok": False, "error_code": 403, "description": "Forbidden: bot was kicked"})]
     run_id, state = trigger(headrace, output=str(tmp_path / "o.json"), limit=1)
     states = {task["task_id"]: task["state"] for task in task_instances(headrace, run_id)}
-    assert (state, states["write_json"], states["notify"]) == ("success", "success", "failed")
+    assert (state, states["write_json"], states["notify"]) == ("success", "success", "skipped")
     assert len(json.loads((tmp_path / "o.json").read_text())) == 1
 
 

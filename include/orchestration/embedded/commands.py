@@ -9,6 +9,7 @@ from typing import Any
 
 from include.common.errors import BadInputError, ConfigError
 from include.common.rate_limit import parse_rate
+from include.enrichment.endpoint import Endpoint
 from include.enrichment.report import foreseen, read_report
 from include.enrichment.run import Plan, RunFolder
 from include.orchestration.embedded import processes
@@ -16,7 +17,7 @@ from include.orchestration.embedded.environment import USER, Home, airflow_envir
 from include.orchestration.embedded.processes import Running
 from include.orchestration.embedded.progress import Progress
 from include.orchestration.embedded.rest import AirflowApi
-from include.orchestration.embedded.service import POLL_SECONDS, dag_ids, start, using, wait_for_dags
+from include.orchestration.embedded.service import POLL_SECONDS, changed_since, dag_ids, start, using, wait_for_dags
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,26 @@ class RunRequest:
     def conf(self) -> dict[str, Any]:
         """The DAG run's parameters."""
         chosen = {
-            "source": self.source and str(Path(self.source).expanduser().absolute()),
-            "output": self.output and str(Path(self.output).expanduser().absolute()),
+            "source": self.source and _path("CSV", self.source),
+            "output": self.output and _path("OUTPUT", self.output),
             "limit": self.limit,
             "rate_limit": self.rate,
             "key": self.key,
             "dry_run": self.dry_run or None,
         }
         return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _path(name: str, text: str) -> str:
+    """An absolute path, relative ones from where the command was typed."""
+    try:
+        path = str(Path(text).expanduser().absolute())
+        path.encode()
+    except RuntimeError as error:
+        raise ConfigError(f"{name} is `{text}`: {error}") from error
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{name} is {text!r}: a path that is not UTF-8 cannot be handed to Airflow") from error
+    return path
 
 
 def up(home: Home, port: int) -> None:
@@ -88,23 +101,35 @@ def run(home: Home, request: RunRequest) -> bool:
         raise ConfigError(f"DAG is `{request.dag_id}`; allowed is one of {', '.join(dag_ids())}")
     if request.rate is not None:
         parse_rate(request.rate, "RATE")
+    if request.api_url:
+        Endpoint(request.api_url, "API_URL")
     home.create()
     with using(home) as running:
         api = AirflowApi(running.web, USER, home.password())
+        if errors := [error for error in api.import_errors(0.0) if f"{request.dag_id}.py" in error]:
+            raise ConfigError("the DAG's file does not import:\n  " + "\n  ".join(errors))
+        if running.lasting and (ignored := changed_since(running)):
+            print(f"note: `make up` runs with its own {', '.join(ignored)}; what is set here is not used", flush=True)
         conf = request.conf()
         if request.api_url and request.api_url != running.api_url:
             conf["api_url"] = request.api_url
-        api.unpause(request.dag_id)
+        paused = bool((api.find_dag(request.dag_id) or {}).get("is_paused"))
         run_id = api.trigger(request.dag_id, conf)
+        api.pause(request.dag_id, False)
         where = f": {running.web}/dags/{request.dag_id}/runs/{run_id}" if running.lasting else ""
         print(f"run {run_id} of {request.dag_id}{where}", flush=True)
         folder = RunFolder(Path(running.storage), request.dag_id, run_id)
         try:
             state = _follow(home, running, api, folder, request, run_id)
         except KeyboardInterrupt:
+            if folder.path.exists():
+                folder.stop("stopped by the person who started the run")  # before anything that takes time
             api.fail_run(request.dag_id, run_id)
             print("\nstopped by you; the run is marked failed, the last output stays")
             return False
+        finally:
+            if paused:
+                api.pause(request.dag_id, True)  # its schedule was off, and stays so
     _summarize(folder, state, request)
     return state == "success"
 
@@ -116,7 +141,8 @@ def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, re
         processes.check_alive(home, running)
         if progress.find_plan() and progress.plan:
             print(_limit(progress.plan, request), flush=True)
-        waiting = "queued: a DAG has one run at a time" if state == "queued" else state
+        others = [other for dag, other in api.unfinished_runs() if dag == request.dag_id and other != run_id]
+        waiting = f"queued behind {others[0]}" if state == "queued" and others else state
         progress.show(_at_work(api.task_states(request.dag_id, run_id)) or waiting)
         time.sleep(POLL_SECONDS)
     progress.end()

@@ -59,8 +59,10 @@ class Home:
 
 
 def _write_private(path: Path, value: dict[str, str]) -> None:
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(value), encoding="utf-8")
+    beside = path.with_suffix(".new")  # renamed when whole: a kill leaves no half a file
+    beside.touch(mode=0o600)
+    beside.write_text(json.dumps(value), encoding="utf-8")
+    beside.replace(path)
 
 
 def user_environment() -> dict[str, str]:
@@ -89,6 +91,9 @@ def airflow_environment(home: Home, port: int, demo_port: int | None, schedule: 
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{web}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
+        # Said here, for Airflow's own default goes wrong where the path holds a `%`.
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.path / "logs"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.path / "logs/dag_processor"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.path / 'airflow.db'}",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         # AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE=False make up: a lasting Airflow whose DAGs run when triggered only.

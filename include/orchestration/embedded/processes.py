@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from include.orchestration.pools import POOLS
 from include.orchestration.settings import PROJECT
 
 STOP_SECONDS = 20
+# What the processes took from the environment they were started in, and a run that joins them cannot change.
+OWN = ("AIRFLOW_CONN_CSV_API", "AIRFLOW_CONN_SYMBOL_API", "AIRFLOW_CONN_TELEGRAM_DEFAULT", "BOT_TOKEN", "CHAT_ID")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,26 @@ class Started:
             return None
         return found if alive else None
 
+    def family(self) -> list[psutil.Process]:
+        """The process and all it started, also where it has died itself: they share the session that it began."""
+        if psutil.pid_exists(self.pid) and not self.process() and not _is_zombie(self.pid):
+            return []  # the id is somebody else's now
+        return [process for process in psutil.process_iter() if _session(process.pid) == self.pid]
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
 
 @dataclass
 class Running:
@@ -49,6 +72,7 @@ class Running:
     demo_port: int | None = None
     api_url: str = ""
     storage: str = ""
+    given: dict[str, str] = field(default_factory=dict)
     processes: list[Started] = field(default_factory=list)
 
     @property
@@ -78,7 +102,7 @@ def find_running(home: Home) -> Running | None:
     except ValueError as error:
         raise ConfigError(f"`{_state(home)}` is not readable: {error}; remove it once nothing runs") from error
     running = Running(**{**found, "processes": [Started(**started) for started in found["processes"]]})
-    return running if any(started.process() for started in running.processes) else None
+    return running if any(started.family() for started in running.processes) else None
 
 
 @contextlib.contextmanager
@@ -101,6 +125,8 @@ def free_port() -> int:
 
 def check_port(port: int) -> None:
     """Raise `ConfigError` where `port` of loopback is taken."""
+    if port > 65535:
+        raise ConfigError(f"PORT is `{port}`; allowed is a whole number from 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -155,13 +181,29 @@ def check_alive(home: Home, running: Running) -> None:
 
 
 def stop(home: Home, running: Running) -> list[str]:
-    """End every process and its children, by id: asked first, killed after 20 s. Returns the names of those ended."""
-    ended = [started for started in running.processes if started.process()]
-    family: list[psutil.Process] = []
-    for started in ended:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(started.pid)
-            family += [*process.children(recursive=True), process]
+    """End every process and all it started, by id: asked first, killed after 20 s. Returns the names of those ended.
+
+    Not to be interrupted: a second Ctrl-C would leave behind what the first one was to end.
+    """
+    with _undisturbed():
+        return _stop(home, running)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _stop(home: Home, running: Running) -> list[str]:
+    families = {started.name: started.family() for started in running.processes}
+    ended = [name for name, members in families.items() if members]
+    family = [process for members in families.values() for process in members]
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
@@ -172,7 +214,7 @@ def stop(home: Home, running: Running) -> list[str]:
     psutil.wait_procs(alive, timeout=STOP_SECONDS)
     _reap()
     _state(home).unlink(missing_ok=True)
-    return [started.name for started in ended]
+    return ended
 
 
 def _reap() -> None:

@@ -12,6 +12,7 @@ from include.enrichment.run import Plan, RunFolder
 
 # Seconds between two lines where the output is no terminal.
 LINE_EVERY = 5.0
+LONGEST_SILENCE = 60.0
 # How an entry of the ledger begins; its answer, behind that, may hold anything.
 _STATUS = re.compile(rb'\{"n": \d+, "status": "(\w+)"')
 
@@ -47,7 +48,7 @@ class Progress:
         self._output = output
         self._counter = SegmentCounter(folder.segments)
         self._start = time.monotonic()
-        self._printed_at = 0.0
+        self._next_line = 0.0
         self._line = ""
         self.plan: Plan | None = None
 
@@ -75,9 +76,10 @@ class Progress:
         if terminal:
             print(f"\r{line:<{len(self._line)}}", end="", file=self._output, flush=True)
             self._line = line
-        elif now - self._printed_at >= LINE_EVERY:
+        elif now >= self._next_line:
             print(line, file=self._output, flush=True)
-            self._printed_at = now
+            # Long runs are told less often: a log is not to be filled by waiting.
+            self._next_line = now + max(LINE_EVERY, min(LONGEST_SILENCE, (now - self._start) / 10))
 
     def end(self) -> None:
         """Leave the terminal's line."""

@@ -1,5 +1,6 @@
 """The part of Airflow's REST API that starting and following a run needs."""
 
+import time
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx
 from include.common.errors import BadInputError, HeadraceError, TransientError
 
 PAGE = 1000
+DATABASE_TRIES = 5
 
 
 class AirflowApi:
@@ -40,9 +42,9 @@ class AirflowApi:
             if datetime.fromisoformat(error["timestamp"]).timestamp() > since
         ]
 
-    def unpause(self, dag_id: str) -> None:
-        """Let a DAG's runs start."""
-        self._value(self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False}))
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Hold a DAG's runs, or let them start."""
+        self._value(self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused}))
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run; returns its id. `BadInputError` where a parameter is refused."""
@@ -74,6 +76,11 @@ class AirflowApi:
             if "Authorization" not in self._http.headers:
                 self._log_in()
             response = self._http.request(method, f"/api/v2{path}", **arguments)
+            for _ in range(DATABASE_TRIES):
+                if response.status_code != 500 or "atabase" not in response.text:
+                    break
+                time.sleep(1)  # SQLite was busy for longer than Airflow waits: nothing was written
+                response = self._http.request(method, f"/api/v2{path}", **arguments)
             if response.status_code == 401:  # the token is valid for a day
                 self._log_in()
                 response = self._http.request(method, f"/api/v2{path}", **arguments)

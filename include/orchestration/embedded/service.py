@@ -1,6 +1,7 @@
 """Having an Airflow on this machine: starting it, waiting until it has read the DAGs, using the one that is up."""
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +28,11 @@ def using(home: Home) -> Iterator[Running]:
         yield running
         return
     with processes.alone(home):
-        if running:  # what a killed start left behind
-            processes.stop(home, running)
+        if running:
+            stopped = ", ".join(processes.stop(home, running))
+            print(
+                f"stopped what an earlier start left behind: {stopped}" + "; `make up` starts it anew" * running.lasting
+            )
         running = start(home, processes.free_port(), lasting=False)
         try:
             wait_for_dags(home, running)
@@ -48,19 +52,34 @@ def start(home: Home, port: int, lasting: bool) -> Running:
     # A lasting Airflow always begins with the pools of the file: a task in a pool that is gone waits for ever.
     processes.prepare(home, environment, again=lasting)
     os.environ.update({name: environment[name] for name in ("HEADRACE_STORAGE",) if name in environment})
-    running = Running(port, lasting, demo_port, mine.get("API_URL", ""), str(settings.storage()))
+    given = {name: _digest(os.environ[name]) for name in processes.OWN if os.environ.get(name)}
+    running = Running(port, lasting, demo_port, mine.get("API_URL", ""), str(settings.storage()), given)
     try:
         if demo_port:
             processes.start(home, running, "demo-api", ["include.demo_api", "--port", str(demo_port)], environment)
         services = ["api-server", "scheduler", "dag-processor", *(["triggerer"] if lasting else [])]
         for service in services:
-            processes.start(home, running, service, ["airflow", service], environment)
+            # Logs are read from this machine's disk; the log servers would listen on every interface.
+            quiet = ["--skip-serve-logs"] if service in ("scheduler", "triggerer") else []
+            processes.start(home, running, service, ["airflow", service, *quiet], environment)
         api = AirflowApi(running.web, USER, home.password())
         _wait(home, running, lambda: api.is_healthy(NEEDED), "Airflow did not get healthy")
     except BaseException:
         processes.stop(home, running)
         raise
     return running
+
+
+def _digest(text: str) -> str:
+    """To tell whether a secret is still the same, without keeping it."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def changed_since(running: Running) -> list[str]:
+    """The variables that are set here otherwise than when what is running was started."""
+    return [
+        name for name in processes.OWN if (text := os.environ.get(name)) and running.given.get(name) != _digest(text)
+    ]
 
 
 def dag_ids() -> list[str]:

@@ -126,3 +126,27 @@ def test_the_umask_of_the_process_is_left_as_it_was(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "output.json").stat().st_mode) == 0o640
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    with replacing(link) as stream:
+        stream.write(b"new")
+    assert (link.is_symlink(), real.read_text()) == (True, "new")
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(PermanentError, match="is not a regular file"), replacing(pipe):
+        pass
+    assert pipe.is_fifo()
+
+
+def test_a_loop_of_links_is_an_error_with_its_path(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(PermanentError, match="loop"), replacing(loop):
+        pass

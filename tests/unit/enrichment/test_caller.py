@@ -274,7 +274,7 @@ async def test_refused_credentials_abandon_the_calls_in_flight(scene):
         await scene.run(keys(100), in_flight=3)
     assert sorted(scene.api.calls) == ["k1", "k2", "k3"]
     assert sorted(scene.api.abandoned) == ["k1", "k2"]
-    assert scene.ledger() == []
+    assert [(entry.n, entry.error) for entry in scene.ledger()] == [(3, "401: refused")]
 
 
 async def test_all_calls_refused_at_once_are_one_error(scene):
@@ -290,14 +290,14 @@ async def test_refused_credentials_are_no_end_of_a_row(scene):
         await scene.run(keys(1))
     scene.api.answers.clear()
     await scene.run(keys(1), try_number=2)
-    assert scene.standing() == {1: (OK, 1)}
+    assert scene.standing() == {1: (OK, 2)}
 
 
 async def test_what_was_answered_before_the_refusal_is_kept(scene):
     scene.api.answers["k3"] = AccessError("401: refused")
     with pytest.raises(AccessError):
         await scene.run(keys(5), in_flight=1)
-    assert scene.standing() == {1: (OK, 1), 2: (OK, 1)}
+    assert scene.standing() == {1: (OK, 1), 2: (OK, 1), 3: (RETRY, 1)}
 
 
 async def test_a_refusal_seen_by_another_task_stops_this_one_before_its_next_call(scene):
@@ -306,10 +306,10 @@ async def test_a_refusal_seen_by_another_task_stops_this_one_before_its_next_cal
     async def soon():
         nonlocal reason
         await scene.time.sleep(2.5)
-        reason = "403: refused"
+        reason = PermanentError("403: refused")
 
     other = asyncio.ensure_future(soon())
-    with pytest.raises(AccessError, match="403: refused"):
+    with pytest.raises(PermanentError, match="403: refused"):
         await scene.run(keys(10), in_flight=1, stopped=lambda: reason)
     assert scene.api.calls == ["k1", "k2", "k3"]
     await other
@@ -382,13 +382,24 @@ async def test_a_pause_is_told_to_everybody_who_shares_the_limit(scene):
     assert pace.deferred == [60]
 
 
-async def test_an_endless_pause_is_cut_to_an_hour(scene):
-    scene.api.answers["k1"] = TransientError("429", retry_after=1e9)
+async def test_a_pause_of_more_than_an_hour_ends_the_try_instead_of_holding_the_run(scene):
+    scene.api.answers["k1"] = TransientError("429", retry_after=LONGEST_PAUSE + 1)
     pace = EvenPace(scene.time, interval=0)
-    outcome = await scene.run(keys(2), in_flight=1, pace=pace)
-    assert pace.deferred == [LONGEST_PAUSE] == [3600]
-    assert scene.api.starts == [0, 3601]
-    assert outcome.transient == 1
+    with pytest.raises(PermanentError, match="asks for a pause of 3601 s; the longest that is waited for is 3600 s"):
+        await scene.run(keys(2), in_flight=1, pace=pace)
+    assert (pace.deferred, scene.api.calls) == ([], ["k1"])
+
+
+async def test_an_api_that_only_ever_asks_for_pauses_is_left_to_the_next_try(scene):
+    scene.api.answers |= {f"k{number}": TransientError("429", retry_after=60) for number in range(1, 30)}
+    outcome = await scene.run(keys(29), in_flight=1)
+    assert (outcome.transient, len(scene.api.calls)) == (6, 6)
+
+
+async def test_pauses_with_answers_between_them_are_all_kept(scene):
+    scene.api.answers |= {f"k{number}": TransientError("429", retry_after=60) for number in range(1, 30, 2)}
+    outcome = await scene.run(keys(29), in_flight=1)
+    assert (outcome.ok, outcome.transient) == (14, 15)
 
 
 async def test_an_error_without_retry_after_pauses_nobody(scene):

@@ -48,3 +48,30 @@ def test_a_secret_written_beside_a_field_is_never_shown():
 def test_a_template_that_is_none_is_a_configuration_error():
     with pytest.raises(ConfigError, match=r"request\.path is `/\{id`"):
         spread(REQUEST, Endpoint("https://api.example.com/{id", "API_URL"))
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("apikey=SECRET/abc+def==&q={id}", "/x?apikey=SECRET/abc+def==&q=1"),
+        ("apikey=SECRET%2babc&q={id}", "SECRET+abc"),
+        ("auth=SECRETSECRET:{id}", "auth=SECRETSECRET:7"),
+    ],
+)
+def test_a_key_in_the_address_is_hidden_in_each_form(query, shown):
+    _, endpoint = spread(REQUEST, Endpoint(f"https://api.example.com/x?{query}", "API_URL"))
+    assert "SECRET" not in endpoint.without_secrets(shown)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://a.example/s?apikey=s3cr3t&q={nocolumn}", "https://a.example/s?k=s3cr3t&q={"]
+)
+def test_a_wrong_field_in_an_address_is_told_without_the_key_beside_it(address):
+    def check():
+        request, _ = spread(REQUEST, Endpoint(address, "API_URL"))
+        for template in request.templates():
+            template.check_columns(("id",))
+
+    with pytest.raises(ConfigError, match=r"/s\?…`") as caught:
+        check()
+    assert "s3cr3t" not in str(caught.value)

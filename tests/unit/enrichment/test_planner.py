@@ -68,7 +68,9 @@ def test_an_output_whose_name_no_file_can_have_is_refused_with_its_path(planning
 def test_an_output_below_a_file_is_refused_before_anything_is_called(planning, tmp_path):
     (tmp_path / "taken").write_text("")
     output = str(tmp_path / "taken" / "deep" / "out.json")
-    assert f"output is `{output}`, but `{tmp_path / 'taken'}`: not a folder" in refused(planning, THREE, output=output)
+    assert f"output is `{output}`, but nothing can be written in `{tmp_path / 'taken'}`: Not a directory" in refused(
+        planning, THREE, output=output
+    )
 
 
 def test_an_output_in_folders_that_are_still_to_be_made_is_fine(planning, tmp_path):
@@ -360,11 +362,11 @@ def test_a_source_that_changes_during_the_run_changes_nothing(planning):
 def test_a_plan_made_anew_replaces_the_earlier_one_with_its_answers(planning):
     planning.plan(THREE)
     (planning.folder.segments / "00000.001.jsonl").write_text('{"n": 1, "status": "ok", "attempts": 1, "answer": 5}\n')
-    planning.folder.stop("401: refused", 1)
+    planning.folder.stop("401: refused")
     chunks = planning.plan("id,country\n020,Andorra\n")
     assert [row["key"] for row in called(planning, chunks)] == ["020"]
     assert list(planning.folder.segments.iterdir()) == []
-    assert planning.folder.stopped(1) is None
+    assert planning.folder.stopped() is None
 
 
 def test_a_plan_that_fails_leaves_no_earlier_plan_to_be_taken_for_its_own(planning):

@@ -285,3 +285,12 @@ def test_an_output_that_cannot_be_written_is_an_error_with_its_path(tmp_path, li
 def test_the_sha_256_is_that_of_the_files_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc" * 1000)
     assert sha256(tmp_path / "x") == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+
+@pytest.mark.parametrize("keys", [["a", "b", None], ["a", "b", "a"]])
+def test_no_file_is_replaced_where_a_later_record_cannot_be_published(tmp_path, lines, keys):
+    (tmp_path / "a.json").write_text("the last good output")
+    with pytest.raises(HeadraceError):
+        publish(jsonl(lines, *({"id": key} for key in keys)), str(tmp_path / "{id}.json"), "id")
+    assert (tmp_path / "a.json").read_text() == "the last good output"
+    assert not (tmp_path / "b.json").exists()

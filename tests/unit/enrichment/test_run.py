@@ -60,23 +60,23 @@ def test_a_run_without_a_plan_says_where_it_looked(folder):
 
 
 def test_nobody_told_a_new_run_to_stop(folder):
-    assert folder.stopped(1) is None
+    assert folder.stopped() is None
 
 
-def test_a_stop_holds_for_its_own_try(folder):
-    folder.stop("401: refused", try_number=1)
-    assert folder.stopped(1) == "401: refused"
+def test_a_stop_holds_for_every_task_that_has_not_ended_by_it(folder):
+    folder.stop("401: refused")
+    folder.resume(1)
+    assert folder.stopped() == "401: refused"
 
 
-def test_a_later_try_starts_afresh(folder):
-    folder.stop("401: refused", try_number=1)
-    assert folder.stopped(2) is None
-
-
-def test_a_stop_of_a_later_try_replaces_the_earlier_one(folder):
-    folder.stop("401: refused", try_number=1)
-    folder.stop("403: refused", try_number=2)
-    assert folder.stopped(2) == "403: refused"
+def test_a_task_that_ended_by_a_stop_and_starts_again_was_cleared_and_voids_it(folder):
+    folder.stop("401: refused")
+    folder.note_stopped(1)
+    folder.resume(1)
+    assert folder.stopped() is None
+    folder.stop("403: refused")
+    folder.resume(1)
+    assert folder.stopped() == "403: refused"
 
 
 def test_json_for_people_is_utf_8_and_readable(tmp_path):

@@ -166,3 +166,20 @@ def test_a_transform_is_found_by_its_name():
 def test_a_transform_that_is_not_there_is_a_configuration_error_with_its_name(name):
     with pytest.raises(ConfigError, match=f"^transform is `{name}`"):
         load(name)
+
+
+@pytest.mark.parametrize(
+    ("answer", "record"),
+    [
+        ({"a.b": 1, "a": {"b": 2}}, {"id": "1", "a.b": 1, "answer.a.b": 2}),
+        ({"id": 7, "answer": {"id": 8}}, {"id": "1", "answer.id": 7, "answer.answer.id": 8}),
+        ({"": 1, "answer": 2}, {"id": "1", "answer": 1, "answer.answer": 2}),
+    ],
+)
+def test_no_field_covers_another(answer, record):
+    assert records(flatten(frame(("1", answer)))) == [record]
+
+
+def test_an_earlier_output_can_be_the_input():
+    result = flatten(frame(("1", "x", {"id": 7}), columns=("id", "answer.id")))
+    assert records(result) == [{"id": "1", "answer.id": "x", "answer.answer.id": 7}]
