@@ -56,4 +56,5 @@ with DAG(
     counts = transform(PIPELINE)
     published = write_json.override(outlets=[output_asset(PIPELINE)])(PIPELINE, counts)
     answers >> counts
-    published >> RunReportOperator(task_id="notify", pipeline=PIPELINE).as_teardown(on_failure_fail_dagrun=True)
+    notify = RunReportOperator(task_id="notify", pipeline=PIPELINE).as_teardown(on_failure_fail_dagrun=True)
+    [answers, counts, published] >> notify  # of all, for one that fails ends those behind it, not those beside it
