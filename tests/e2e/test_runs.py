@@ -7,6 +7,8 @@ import time
 import httpx
 import pytest
 
+from include.enrichment.run import file_name
+
 FAILS_AT_ONCE = {"400": "004", "404": "008", "422": "012"}
 
 
@@ -104,11 +106,47 @@ def test_without_rate_the_dags_own_limit_holds_and_the_summary_says_so(headrace,
     assert headrace.demo.stats()["calls"] == 0
 
 
+def start_symbols(headrace, folder, rows):
+    """A run of symbol_processing, not waited for."""
+    folder.mkdir()
+    (folder / "symbols.csv").write_text("symbol;company\n" + rows)
+    conf = {"source": str(folder / "symbols.csv"), "output": str(folder / "results" / "{symbol}.json")}
+    return headrace.api.trigger("symbol_processing", conf)
+
+
+def check_symbols(headrace, folder, failing, passing):
+    """A soft error that stays fails its symbol and writes nothing; one that passes is retried."""
+    assert ended(headrace, "symbol_processing", failing) == "failed"
+    assert not (folder / "failing" / "results").exists()
+    assert ended(headrace, "symbol_processing", passing) == "success"
+    results = folder / "passing" / "results"
+    assert sorted(path.name for path in results.iterdir()) == ["AAPL.json", "IBM.json"]
+    records = json.loads((results / "AAPL.json").read_text())
+    assert len(records) == 100
+    assert records[-1] == {
+        "symbol": "AAPL",
+        "company": "Apple",
+        "Date": "2013-03-01",
+        "open": 438.0,
+        "high": 438.1799,
+        "low": 429.98,
+        "close": 430.47,
+        "volume": 19730300,
+    }
+    reports = [
+        json.loads((headrace.storage / "runs" / "symbol_processing" / file_name(run) / "report.json").read_text())
+        for run in (failing, passing)
+    ]
+    assert "200 without `Time Series (Daily)`: Our standard limit" in reports[0]["problems"][0]
+    assert reports[1]["counts"] == {"rows": 3, "ok": 2, "failed": 0, "skipped": 1}
+
+
 def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_path):
     """One run for all of them, and one of symbols beside it, for a retry takes 10 s: counted are each row's calls."""
     headrace.demo.behave(
         faults=[
-            {"fault": "soft", "keys": ["AAPL"]},
+            {"fault": "soft", "keys": ["FB"]},
+            {"fault": "soft", "keys": ["IBM"], "times": 1},
             *({"fault": "status", "keys": [key], "status": int(status)} for status, key in FAILS_AT_ONCE.items()),
             {"fault": "status", "keys": ["024"], "status": 500},
             {"fault": "status", "keys": ["072"], "status": 408, "times": 1},
@@ -122,20 +160,14 @@ def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_
             {"fault": "redirect", "keys": ["070"], "location": "http://other.invalid/x"},
         ]
     )
-    symbols = tmp_path / "symbols.csv"
-    symbols.write_text("symbol;company\nAAPL;Apple\n")
-    prices = tmp_path / "results" / "{symbol}.json"
-    symbol_run = headrace.api.trigger("symbol_processing", {"source": str(symbols), "output": str(prices)})
+    failing = start_symbols(headrace, tmp_path / "failing", "FB;Facebook\n")
+    passing = start_symbols(headrace, tmp_path / "passing", "AAPL;Apple\nIBM;IBM\nAAPL;Apple again\n")
     output = tmp_path / "out.json"
     made = headrace.run(OUTPUT=str(output))
     assert made.status == 0, made.output
-    assert ended(headrace, "symbol_processing", symbol_run) == "failed"
-    assert not prices.parent.exists()
-    assert (
-        "200 without `Time Series (Daily)`: Our standard limit" in headrace.report("symbol_processing")["problems"][0]
-    )
+    check_symbols(headrace, tmp_path, failing, passing)
     calls = headrace.demo.stats()["by_key"]
-    assert calls.pop("AAPL") == 4
+    assert (calls.pop("FB"), calls.pop("IBM"), calls.pop("AAPL")) == (4, 2, 1)
     assert {key: calls[key] for key in ("004", "008", "012", "068", "070")} == dict.fromkeys(
         ("004", "008", "012", "068", "070"), 1
     )
@@ -318,30 +350,6 @@ def test_no_log_holds_the_token(headrace):
     assert len(logs) > 10
     secret = headrace.telegram.token.partition(":")[2]
     assert [path for path in logs if secret in path.read_text(errors="replace")] == []
-
-
-def test_a_symbol_with_a_soft_error_is_retried_and_each_symbol_is_published_once(headrace, tmp_path):
-    headrace.demo.behave(faults=[{"fault": "soft", "keys": ["IBM"], "times": 1}])
-    source = tmp_path / "symbols.csv"
-    source.write_text("symbol;company\nAAPL;Apple\nIBM;IBM\nAAPL;Apple again\n")
-    output = tmp_path / "results" / "{symbol}.json"
-    _, state = trigger(headrace, "symbol_processing", source=str(source), output=str(output))
-    assert state == "success"
-    assert headrace.demo.stats()["by_key"] == {"AAPL": 1, "IBM": 2}
-    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["AAPL.json", "IBM.json"]
-    records = json.loads((tmp_path / "results" / "AAPL.json").read_text())
-    assert len(records) == 100
-    assert records[-1] == {
-        "symbol": "AAPL",
-        "company": "Apple",
-        "Date": "2013-03-01",
-        "open": 438.0,
-        "high": 438.1799,
-        "low": 429.98,
-        "close": 430.47,
-        "volume": 19730300,
-    }
-    assert headrace.report("symbol_processing")["counts"] == {"rows": 3, "ok": 2, "failed": 0, "skipped": 1}
 
 
 def test_the_web_ui_asks_for_a_login(headrace):
