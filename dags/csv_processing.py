@@ -16,8 +16,8 @@ The output is replaced whole, and only by a run in which enough rows succeeded.
 
 **It does not** call a row twice for one answer, follow a redirect to another host, or publish a part.
 
-**When it fails** the task's last log line and the message say why; `data/runs/csv_processing/<run id>/errors.csv` lists
-every row that is not ok. Where 401 or 403 stopped it: mend the credentials and clear the failed `call_api` tasks.
+**When it fails** the log of the failed task and the message say why; `data/runs/csv_processing/<run id>/errors.csv`
+lists every row that is not ok. Where 401 or 403 stopped it: mend the credentials and clear the failed `call_api` tasks.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -294,7 +294,9 @@ def test_the_rest_api_refuses_nonsense_with_400_and_names_the_field(headrace, co
 
 def test_a_run_that_is_marked_as_failed_calls_no_more_and_stays_failed(headrace, tmp_path):
     headrace.demo.behave(latency=0.2)
-    run_id = headrace.api.trigger("csv_processing", {"output": str(tmp_path / "o.json")})
+    source = write_csv(tmp_path / "in.csv", (f"marked-{number}" for number in range(400)))
+    conf = {"source": source, "output": str(tmp_path / "o.json"), "api_url": f"{headrace.demo.url}/echo"}
+    run_id = headrace.api.trigger("csv_processing", {**conf, "rate_limit": "none"})
     while headrace.demo.stats()["calls"] < 5:
         time.sleep(0.1)
     headrace.api.fail_run("csv_processing", run_id)
@@ -302,7 +304,7 @@ def test_a_run_that_is_marked_as_failed_calls_no_more_and_stays_failed(headrace,
         time.sleep(0.2)
     time.sleep(1)  # for the scheduler to judge the run once more
     assert headrace.api.run_state("csv_processing", run_id) == "failed"
-    assert headrace.demo.stats()["calls"] < 142
+    assert headrace.demo.stats()["calls"] < 400
     assert not (tmp_path / "o.json").exists()
 
 
@@ -310,7 +312,8 @@ def test_clearing_what_401_stopped_calls_what_is_missing_and_tells_of_this_pass(
     headrace.demo.behave(latency=0.05, faults=[{"fault": "status", "status": 401, "keys": ["100"]}])
     run_id, state = trigger(headrace, output=str(tmp_path / "o.json"))
     assert state == "failed"
-    answered = headrace.demo.stats()["answered"]
+    segments = (headrace.last_run() / "segments").iterdir()
+    answered = sum(path.read_text().count('"status": "ok"') for path in segments)
     assert ",failed,1,401: " in "\n".join(headrace.errors())
     headrace.demo.behave()
     clear = {"dag_run_id": run_id, "only_failed": True, "dry_run": False, "include_downstream": True}
@@ -318,7 +321,9 @@ def test_clearing_what_401_stopped_calls_what_is_missing_and_tells_of_this_pass(
     while (state := headrace.api.run_state("csv_processing", run_id)) in ("queued", "running"):
         time.sleep(0.2)
     assert state == "success"
-    assert headrace.demo.stats()["calls"] == 142 - answered
+    # Airflow tells the tasks of a run that was marked at their next heartbeat: its last calls may still come.
+    calls = {key: count for key, count in headrace.demo.stats()["by_key"].items() if not key.startswith("marked")}
+    assert sum(calls.values()) == 142 - answered
     assert headrace.report()["counts"] == {"rows": 142, "ok": 142, "failed": 0, "skipped": 0}
     assert len(json.loads((tmp_path / "o.json").read_text())) == 142
 
