@@ -15,6 +15,11 @@ OUTCOME = ("status", "attempts", "error")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
+def carried_outcome(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of an earlier run's outcome, where the input is an `errors.csv` that is fed back; else none."""
+    return OUTCOME if set(OUTCOME) <= set(columns) else ()
+
+
 class RowStatus(StrEnum):
     """How a row ended. `RETRY` is under way: it failed in a way that may pass, and counts as failed at the end."""
 

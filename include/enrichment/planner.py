@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from include.common.errors import BadInputError, ConfigError
 from include.common.templates import quoted
-from include.enrichment.models import OUTCOME, Chunk, Pipeline, RowStatus, check_output
+from include.enrichment.models import Chunk, Pipeline, RowStatus, carried_outcome, check_output
 from include.enrichment.reader import CsvFile, Row, detect
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import ANSWER
@@ -155,7 +155,7 @@ class _Sorter:
         self.marks = _Marks()
         self._key = columns.index(key)
         self._name = key
-        self._outcome = [columns.index(name) for name in OUTCOME] if set(OUTCOME) <= set(columns) else []
+        self._outcome = [columns.index(name) for name in carried_outcome(columns)]
         self._calls = folder.rows.open("wb")
         self._rejects = folder.rejects.open("wb")
         self._seen = sqlite3.connect("", isolation_level=None)  # "" is a private file that SQLite deletes itself

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from include.common.errors import PermanentError
 from include.common.files import replacing
 from include.enrichment.ledger import Entry, read_segment
-from include.enrichment.models import OUTCOME, Counts, Pipeline, RowStatus
+from include.enrichment.models import OUTCOME, Counts, Pipeline, RowStatus, carried_outcome
 from include.enrichment.records import sha256
 from include.enrichment.run import Plan, RunFolder, write_json
 from include.enrichment.transforms import ANSWER
@@ -89,7 +89,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
         text = io.TextIOWrapper(stream, "utf-8-sig", "backslashreplace", newline="")
         writer = csv.writer(text)
         # An errors.csv that is fed back has these columns already: they tell of this run now.
-        carried = OUTCOME if set(OUTCOME) <= set(plan.columns) else ()
+        carried = carried_outcome(plan.columns)
         kept = [index for index, column in enumerate(plan.columns) if column not in carried]
         writer.writerow([*(plan.columns[index] for index in kept), *OUTCOME])
         for row in settle(folder):
@@ -140,7 +140,7 @@ def frame(folder: RunFolder, plan: Plan) -> pandas.DataFrame:
     """The frame that a transform gets: a row an ok row in input order, the input's columns, then `_answer`."""
     import pandas
 
-    carried = OUTCOME if set(OUTCOME) <= set(plan.columns) else ()  # an errors.csv that is fed back
+    carried = carried_outcome(plan.columns)
     rows = [row for row in settle(folder) if row.entry.status is RowStatus.OK]
     data: dict[str, Any] = {
         column: pandas.Series([row.values[index] for row in rows], dtype=object)

@@ -51,8 +51,9 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Check and snapshot the CSV; returns the chunks to call."""
     context = get_current_context()
     chosen = context["params"]
-    if unknown := sorted(set(context["dag_run"].conf or {}) - set(params(pipeline))):
-        raise ConfigError(f"unknown parameter {quoted(tuple(unknown))}; allowed are {quoted(tuple(params(pipeline)))}")
+    allowed = params(pipeline)
+    if unknown := sorted(set(context["dag_run"].conf or {}) - set(allowed)):
+        raise ConfigError(f"unknown parameter {quoted(tuple(unknown))}; allowed are {quoted(tuple(allowed))}")
     load(pipeline.transform)
     pipeline, endpoint = _addressed(pipeline, context)
     limit = chosen["rate_limit"] or ("none" if settings.is_demo(endpoint) else pipeline.rate_limit)

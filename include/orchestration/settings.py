@@ -32,9 +32,9 @@ def path_in_project(text: str) -> Path:
         raise ConfigError(f"the path `{text}` names no home folder that is known: {error}") from error
 
 
-def storage() -> Path:
+def storage(environment: Mapping[str, str] = os.environ) -> Path:
     """The storage root, `HEADRACE_STORAGE` (default `data/`)."""
-    text = os.environ.get("HEADRACE_STORAGE", "").strip() or "data"
+    text = environment.get("HEADRACE_STORAGE", "").strip() or "data"
     if "://" in text:
         raise ConfigError(f"HEADRACE_STORAGE is `{text}`; allowed is the path of a folder")
     return path_in_project(text)

@@ -141,9 +141,11 @@ def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, re
         processes.check_alive(home, running)
         if progress.find_plan() and progress.plan:
             print(_limit(progress.plan, request), flush=True)
-        others = [other for dag, other in api.unfinished_runs() if dag == request.dag_id and other != run_id]
-        waiting = f"queued behind {others[0]}" if state == "queued" and others else state
-        progress.show(_at_work(api.task_states(request.dag_id, run_id)) or waiting)
+        if state == "queued":
+            others = [other for dag, other in api.unfinished_runs() if dag == request.dag_id and other != run_id]
+            progress.show(f"queued behind {others[0]}" if others else state)
+        else:
+            progress.show(_at_work(api.task_states(request.dag_id, run_id)) or state)
         time.sleep(POLL_SECONDS)
     progress.end()
     return state

@@ -51,9 +51,8 @@ def start(home: Home, port: int, lasting: bool) -> Running:
     environment = airflow_environment(home, port, demo_port, schedule=lasting)
     # A lasting Airflow always begins with the pools of the file: a task in a pool that is gone waits for ever.
     processes.prepare(home, environment, again=lasting)
-    os.environ.update({name: environment[name] for name in ("HEADRACE_STORAGE",) if name in environment})
     given = {name: _digest(os.environ[name]) for name in processes.OWN if os.environ.get(name)}
-    running = Running(port, lasting, demo_port, mine.get("API_URL", ""), str(settings.storage()), given)
+    running = Running(port, lasting, demo_port, mine.get("API_URL", ""), str(settings.storage(environment)), given)
     try:
         if demo_port:
             processes.start(home, running, "demo-api", ["include.demo_api", "--port", str(demo_port)], environment)
@@ -84,7 +83,7 @@ def changed_since(running: Running) -> list[str]:
 
 def dag_ids() -> list[str]:
     """The DAGs of the bundle: each file is named as its DAG."""
-    return sorted(path.stem for path in (settings.PROJECT / "dags").glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in (settings.PROJECT / "dags").glob("*.py"))
 
 
 def wait_for_dags(home: Home, running: Running) -> None:
