@@ -313,7 +313,7 @@ def test_clearing_what_401_stopped_calls_what_is_missing_and_tells_of_this_pass(
     run_id, state = trigger(headrace, output=str(tmp_path / "o.json"))
     assert state == "failed"
     segments = (headrace.last_run() / "segments").iterdir()
-    answered = sum(path.read_text().count('"status": "ok"') for path in segments)
+    answered = sum(path.read_text().count('"status":"ok"') for path in segments)
     assert ",failed,1,401: " in "\n".join(headrace.errors())
     headrace.demo.behave()
     clear = {"dag_run_id": run_id, "only_failed": True, "dry_run": False, "include_downstream": True}

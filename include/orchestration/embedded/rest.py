@@ -1,6 +1,7 @@
 """The part of Airflow's REST API that starting and following a run needs."""
 
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,15 @@ from include.common.errors import BadInputError, HeadraceError, TransientError
 
 PAGE = 1000
 DATABASE_TRIES = 5
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task instance; `map_index` is -1 for one that is not mapped, `state` None before it was scheduled."""
+
+    name: str
+    map_index: int
+    state: str | None
 
 
 class AirflowApi:
@@ -66,10 +76,16 @@ class AirflowApi:
         """Mark a run as failed; its tasks end."""
         self._value(self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
 
-    def task_states(self, dag_id: str, run_id: str) -> list[tuple[str, str | None]]:
-        """Task id and state of each task instance of a run."""
+    def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """Every task instance of a run."""
         found = self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit={PAGE}"))
-        return [(task["task_id"], task["state"]) for task in found["task_instances"]]
+        return [TaskState(task["task_id"], task["map_index"], task["state"]) for task in found["task_instances"]]
+
+    def kept_state(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
+        """What a task keeps under `key` of its state; None where it keeps nothing."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store/{key}?map_index={map_index}"
+        response = self._call("GET", path)
+        return None if response.status_code == 404 else self._value(response)["value"]
 
     def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
