@@ -13,6 +13,7 @@ import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 
 from include.common.database import answering, transaction
+from include.common.errors import HeadraceError
 
 _budgets = sqlalchemy.Table(
     "budgets",
@@ -114,7 +115,9 @@ class Allowance:
                 asking = [each for each in self._asking if not each.done()]
                 self._asking.clear()
                 more = max(0, len(asking) - self._left)
-                self._left += await self._thread(self._budgets.take, self._key, more, self._most) if more else 0
+                if more:
+                    granted = await self._thread(self._budgets.take, self._key, more, self._most)
+                    self._left += granted
                 for each in asking:
                     if not each.done():
                         each.set_result(self._left > 0)
@@ -124,5 +127,7 @@ class Allowance:
                 if not each.done():
                     each.set_exception(error)
             self._asking.clear()
+            if not isinstance(error, HeadraceError):
+                raise
         finally:
             self._taking = None
