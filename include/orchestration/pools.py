@@ -1,28 +1,53 @@
-"""The Airflow pools of `include/pools.json`, which cap requests in flight over all workers and runs."""
+"""The Airflow pools of `include/pools.json`, which cap requests in flight over all workers and runs.
+
+`HEADRACE_POOLS` names another file: a deployment has its own slots without an edit of the bundle.
+"""
 
 import json
+import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from include.common.errors import ConfigError
+from include.orchestration.settings import PROJECT, path_in_project
 
-POOLS = Path(__file__).resolve().parent.parent / "pools.json"
+VARIABLE = "HEADRACE_POOLS"
+POOLS = PROJECT / "include/pools.json"
 # Mapped tasks that one run keeps busy: each is a process of about 150 MB, and more of them answer no faster.
 TASKS_AT_ONCE = 5
+
+
+def pools_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """The file of the pools: `HEADRACE_POOLS` (below the project if relative), else `include/pools.json`."""
+    text = environment.get(VARIABLE, "").strip()
+    return path_in_project(text) if text else POOLS
+
+
+def read_pools(path: Path) -> dict[str, dict[str, Any]]:
+    """Every pool by its name. `ConfigError` where the file does not hold pools."""
+    try:
+        pools = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the pools file `{path}` ({VARIABLE}) cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"`{path}` is not JSON: {error}") from error
+    if not isinstance(pools, dict) or not all(isinstance(pool, dict) for pool in pools.values()):
+        raise ConfigError(f"`{path}` must hold an object of pools, such as {{'csv_api': {{'slots': 5}}}}")
+    return pools
 
 
 @cache
 def slots(pool: str) -> int:
     """How many requests of `pool` may be in flight. `ConfigError` for an unknown pool or one without slots."""
-    try:
-        pools = json.loads(POOLS.read_text("utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"`{POOLS}` is not JSON: {error}") from error
+    path = pools_file()
+    pools = read_pools(path)
     if pool not in pools:
-        raise ConfigError(f"pool is `{pool}`; allowed is one of {', '.join(sorted(pools))} (from `{POOLS}`)")
+        raise ConfigError(f"pool is `{pool}`; allowed is one of {', '.join(sorted(pools))} (from `{path}`)")
     found = pools[pool].get("slots")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise ConfigError(f"slots of the pool `{pool}` is `{found}` in `{POOLS}`; allowed is a whole number from 1")
+        raise ConfigError(f"slots of the pool `{pool}` is `{found}` in `{path}`; allowed is a whole number from 1")
     return found
 
 

@@ -17,6 +17,7 @@ from include.orchestration.embedded.commands import RunRequest, _at_work
 from include.orchestration.embedded.environment import Home, airflow_environment, user_environment
 from include.orchestration.embedded.processes import Running, Started
 from include.orchestration.embedded.progress import Progress, SegmentCounter
+from include.orchestration.pools import POOLS
 
 
 @pytest.fixture
@@ -156,5 +157,5 @@ def test_the_progress_shows_rows_and_failures(tmp_path):
 
 
 def test_the_pools_file_is_what_airflow_imports():
-    pools = json.loads(processes.POOLS.read_text())
+    pools = json.loads(POOLS.read_text())
     assert all({"slots", "description", "include_deferred"} <= set(pool) for pool in pools.values())

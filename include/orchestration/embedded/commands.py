@@ -20,6 +20,7 @@ from include.orchestration.embedded.processes import Running
 from include.orchestration.embedded.progress import Progress, Rows
 from include.orchestration.embedded.rest import AirflowApi
 from include.orchestration.embedded.service import POLL_SECONDS, changed_since, dag_ids, start, using, wait_for_dags
+from include.orchestration.pools import pools_file
 
 DEFAULT_DAG = "csv_processing"
 
@@ -103,8 +104,9 @@ def down(home: Home) -> None:
 def migrate(home: Home) -> None:
     """Bring the databases of this home to the newest revision and import the pools, whether it is up or not."""
     home.create()
-    processes.prepare(home, airflow_environment(home, 0, None, schedule=False), again=True)
-    print(f"the databases in `{home.path}` are up to date, the pools are those of include/pools.json")
+    environment = airflow_environment(home, 0, None, schedule=False)
+    processes.prepare(home, environment, again=True)
+    print(f"the databases in `{home.path}` are up to date, the pools are those of `{pools_file(environment)}`")
 
 
 def run(home: Home, request: RunRequest) -> bool:

@@ -18,6 +18,7 @@ from include.orchestration.embedded.rest import AirflowApi
 START_SECONDS = 180
 POLL_SECONDS = 0.5
 NEEDED = ("scheduler", "dag_processor")
+PRELOADING = "include.orchestration.embedded.scheduler"
 
 
 @contextlib.contextmanager
@@ -60,8 +61,11 @@ def start(home: Home, port: int, lasting: bool) -> Running:
         for service in services:
             # Logs are read from this machine's disk; the log servers would listen on every interface.
             quiet = ["--skip-serve-logs"] if service in ("scheduler", "triggerer") else []
-            processes.start(home, running, service, ["airflow", service, *quiet], environment)
+            command = [PRELOADING] if service == "scheduler" else ["airflow", service]
+            processes.start(home, running, service, [*command, *quiet], environment)
         api = AirflowApi(running.web, USER, home.password())
+        _wait(home, running, lambda: api.is_healthy(()), "Airflow's API server did not answer")
+        api.prepare_for_tasks()
         _wait(home, running, lambda: api.is_healthy(NEEDED), "Airflow did not get healthy")
     except BaseException:
         processes.stop(home, running)
