@@ -7,7 +7,9 @@ import itertools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -32,11 +34,31 @@ class S3:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
+    @staticmethod
+    def put(where: Place, content: bytes) -> None:
+        """Make an object without the protocol, for a test that needs thousands."""
+        bucket, _, key = where.path.partition("/")
+        _backend().put_object(bucket, key, content)
+
+    @staticmethod
+    def date(where: Place, second: int) -> None:
+        """Make an object as old as if it had been written in that second of 2026."""
+        bucket, _, key = where.path.partition("/")
+        _backend().buckets[bucket].keys[key].last_modified = datetime(2026, 1, 1) + timedelta(seconds=second)
+
     def make_bucket(self) -> str:
         """The name of a new and empty bucket."""
         name = f"headrace-{next(_numbers)}"
         fsspec.filesystem("s3").mkdir(name)
         return name
+
+
+def _backend() -> Any:
+    """What the server, which runs in this process, keeps."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
 
 
 @pytest.fixture(scope="session")
@@ -63,5 +85,5 @@ def s3() -> Iterator[S3]:
 
 @pytest.fixture
 def bucket(s3: S3) -> Place:
-    """A new bucket, as the settings would name it."""
-    return place(f"s3://{s3.make_bucket()}", Path("/"), "storage")
+    """A place in a new bucket, as the settings would name it."""
+    return place(f"s3://{s3.make_bucket()}/tests", Path("/"), "storage")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
+from include.enrichment.answer import AccessError
 from include.enrichment.caller import Allowance, Caller, Calls, Outcome, Pace
-from include.enrichment.client import AccessError
 from include.enrichment.ledger import ChunkLedger, open_segment
 from include.enrichment.models import Chunk
 from include.enrichment.planner import open_rows, read_rows

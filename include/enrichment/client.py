@@ -65,6 +65,9 @@ class Client:
             timeout=aiohttp.ClientTimeout(total=None),  # `call` has the request's own
             trust_env=proxied,
         )
+        # A GET whose connection breaks would be sent once more behind our back: the ledger would count one call, the
+        # server two. There is no public way to say so.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -22,7 +22,7 @@ ANSWER = "_answer"
 PREFIX = "answer."
 
 
-def load(name: str) -> Callable[[pandas.DataFrame], pandas.DataFrame]:
+def load(name: str) -> Callable[[pandas.DataFrame], Any]:
     """The function named `module:function`; `ConfigError` where there is none."""
     module, _, function = name.partition(":")
     try:

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.common.budget import Allowance, Budgets
 from include.common.database import connect
 from include.common.errors import PermanentError
-from include.common.pace import Pace
+from include.common.pace import Pace, Unlimited
 from include.common.rate_limit import RateLimiter, parse_rate
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
@@ -68,8 +68,9 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     engine = connect(settings.database_url())
     # With the rate in it: whoever changes the rate does not wait for calls reserved at the old one.
     limit = f"{pipeline.pool} {made.rate_limit}"
-    pace = Pace(RateLimiter(engine), limit, parse_rate(made.rate_limit), limit)
-    allowance = None
+    limiter, rate = RateLimiter(engine), parse_rate(made.rate_limit)
+    pace = Pace(limiter, limit, rate, limit) if rate else Unlimited(limiter, limit)
+    allowance: Allowance | None = None
     if made.max_calls:
         allowance = Allowance(Budgets(engine), budget_key(pipeline, context["dag_run"].run_id), made.max_calls)
     start = context["dag_run"].start_date

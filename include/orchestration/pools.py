@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from include.common.errors import ConfigError
-from include.orchestration.settings import PROJECT, path_in_project
+from include.common.storage import Place
+from include.orchestration.settings import PROJECT, located
 
 VARIABLE = "HEADRACE_POOLS"
 POOLS = PROJECT / "include/pools.json"
@@ -19,13 +19,13 @@ POOLS = PROJECT / "include/pools.json"
 TASKS_AT_ONCE = 5
 
 
-def pools_file(environment: Mapping[str, str] = os.environ) -> Path:
+def pools_file(environment: Mapping[str, str] = os.environ) -> Place:
     """The file of the pools: `HEADRACE_POOLS` (below the project if relative), else `include/pools.json`."""
     text = environment.get(VARIABLE, "").strip()
-    return path_in_project(text) if text else POOLS
+    return located(text, VARIABLE) if text else POOLS
 
 
-def read_pools(path: Path) -> dict[str, dict[str, Any]]:
+def read_pools(path: Place) -> dict[str, dict[str, Any]]:
     """Every pool by its name. `ConfigError` where the file does not hold pools."""
     try:
         pools = json.loads(path.read_text("utf-8"))

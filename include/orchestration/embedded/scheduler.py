@@ -1,8 +1,8 @@
-"""Airflow's scheduler with the modules of a task already imported: `python -m include.orchestration.embedded.scheduler`.
+"""Airflow's scheduler with a task's modules already imported: `python -m include.orchestration.embedded.scheduler`.
 
 The LocalExecutor forks its workers from the scheduler, and each of them forks a process a task. A task imports its DAG
-file anew, and with it aiohttp, telegram and the rest: 0.4 s of CPU each time, which twenty short tasks pay twenty times.
-What the scheduler has imported, all of them share, the memory as well.
+file anew, and with it aiohttp, telegram and the rest: 0.4 s of CPU, which twenty short tasks pay twenty times. What the
+scheduler has imported, all of them share, the memory as well.
 
 Only packages of others are named here: what is below `include/` is read anew by each task, so that an edit counts
 without a restart.
@@ -36,7 +36,7 @@ def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     sys.argv = ["airflow", "scheduler", *sys.argv[1:]]
-    airflow()
+    airflow()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -93,6 +93,12 @@ def planning(tmp_path: Path) -> Planning:
     return Planning(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def make_planning() -> type[Planning]:
+    """For a test that makes several, or one whose storage is not local."""
+    return Planning
+
+
 @pytest.fixture
 def in_memory(tmp_path: Path) -> Iterator[Place]:
     """A place that is not local: only whole objects, no folders."""

@@ -215,10 +215,10 @@ def test_a_chunk_never_called_has_no_entries(folder):
     assert entries(folder) == []
 
 
-def test_a_segment_is_json_lines_in_ascii(folder):
+def test_a_segment_is_json_lines(folder):
     write(folder, Entry(1, OK, 1, answer="Ё"), Entry(2, FAILED, 1, "Ё"))
     content = b"".join(path.read_bytes() for path in listed(folder))
-    assert [json.loads(line) for line in content.decode("ascii").splitlines()] == [
+    assert [json.loads(line) for line in content.splitlines()] == [
         {"n": 1, "status": "ok", "attempts": 1, "answer": "Ё"},
         {"n": 2, "status": "failed", "attempts": 1, "error": "Ё"},
     ]
