@@ -54,7 +54,7 @@ def _somebody() -> str | None:
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """A server on a Unix socket in a temporary folder; yields the URL of its database `postgres`."""
-    folder, user, tools = Path(tempfile.mkdtemp(prefix="headrace-pg-")), _somebody(), binaries()
+    tools, user, folder = binaries(), _somebody(), Path(tempfile.mkdtemp(prefix="headrace-pg-"))
     if user:
         shutil.chown(folder, user)
     as_user = {"user": user, "extra_groups": [], "cwd": folder} if user else {"cwd": folder}

@@ -57,15 +57,14 @@ class Pace:
         self._handing: asyncio.Task[None] | None = None
         self._said_at = float("-inf")
         self._closed = False
-        self.given_up = 0  # starts that came too late to be used
+        self.given_up = 0  # starts that came too late for the workers that waited for them
 
     async def start(self) -> None:
         """Return when one call may start; it must start right then.
 
         Raises `TransientError` where the database does not answer.
         """
-        now = self._clock()
-        if not self._waiters and now < self._fresh_until and self._take(now):
+        if not self._waiters and self._take(self._clock()):
             return
         first = True
         while True:
@@ -131,16 +130,15 @@ class Pace:
     def _take(self, now: float) -> bool:
         """Use a held start whose time has come, if there is one."""
         starts, clock = self._starts, self._database_clock
-        until = clock.earliest(now)
-        while starts and starts[0] <= until:
-            start = starts.popleft()
-            if len(starts) < self._low and self._reserving is None:
-                self._reserving = asyncio.ensure_future(self._reserve())
-            if not clock.late(start, now):
-                self._use.count += 1
-                return True
-            self.given_up += 1
-        return False
+        while starts and clock.late(starts[0], now):
+            starts.popleft()  # taken ahead for a worker that did not come
+        if not starts or now >= self._fresh_until or starts[0] > clock.earliest(now):
+            return False
+        starts.popleft()
+        if len(starts) < self._low and self._reserving is None:
+            self._reserving = asyncio.ensure_future(self._reserve())
+        self._use.count += 1
+        return True
 
     def _forget(self, waiter: asyncio.Future[float]) -> None:
         """A worker was cancelled: what it waited for, or was just handed, is for another."""

@@ -138,6 +138,18 @@ async def test_a_process_far_below_the_limit_takes_what_it_will_use_in_the_next_
     assert pace.given_up == 0
 
 
+async def test_starts_taken_ahead_that_nobody_needs_are_neither_used_late_nor_called_late(limiter, time):
+    pace = pace_of(limiter, time, HUNDRED_THOUSAND_A_SECOND)
+    task = asyncio.create_task(calls_one_after_the_other(pace, time, 200, apart=0.001))
+    await time.pass_by(0.3)
+    assert task.done()
+    before = len(limiter.reserved)
+    time.stall(5)
+    await pace.start()
+    assert limiter.reserved[before:] == [1]
+    assert pace.given_up == 0
+
+
 async def test_a_process_that_calls_now_and_then_takes_one_start_at_a_time(limiter, time):
     pace = pace_of(limiter, time, HUNDRED_THOUSAND_A_SECOND)
     task = asyncio.create_task(calls_one_after_the_other(pace, time, 20, apart=0.5))

@@ -148,6 +148,12 @@ def test_several_permits_are_so_many_consecutive_starts(limiter):
     assert waits(limiter) == near(91.5)
 
 
+def test_a_call_that_starts_late_does_not_come_too_near_to_one_in_time(limiter):
+    rate = Rate(50, 1)
+    starts = limiter.reserve("csv_api", rate, 51).starts
+    assert starts[50] - (starts[0] + 0.99 * rate.slack) > 1.0
+
+
 def test_an_idle_time_gives_no_burst_afterwards(limiter, clock):
     limiter.reserve("csv_api", TWO_A_MINUTE)
     clock.now += 3600
