@@ -16,6 +16,7 @@ from yarl import URL
 from include.common.errors import PermanentError, TransientError
 from include.enrichment.addressing import Addressing
 from include.enrichment.answer import AccessError, Answer, AnswerReader, retry_after
+from include.enrichment.deadline import Deadlines
 from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Expected, Request
 from include.enrichment.proxy import is_proxied, with_netrc
@@ -45,10 +46,12 @@ class Client:
         self._addressing = Addressing(request, endpoint)
         self._reader = AnswerReader(endpoint, expected, clock)
         self._session: aiohttp.ClientSession | None = None
+        self._deadlines: Deadlines | None = None
 
     async def __aenter__(self) -> "Client":
-        # With a proxy it is left to aiohttp, for a proxy that is handed to it is also handed the session's headers,
-        # credentials among them.
+        self._deadlines = Deadlines(self._request.timeout)
+        # A proxy is left to aiohttp to look up: one that it is told is also told the session's headers, credentials
+        # among them.
         proxied = await asyncio.to_thread(is_proxied, self._host)
         if not proxied:
             self._endpoint = await asyncio.to_thread(with_netrc, self._endpoint)
@@ -73,6 +76,8 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         if self._session:
             await self._session.close()
+        if self._deadlines:
+            self._deadlines.close()
 
     def url_for(self, row: Mapping[str, str]) -> str:
         """The URL of a row's call; raises `PermanentError` for a value that would change the path itself."""
@@ -90,8 +95,9 @@ class Client:
         return self._reader.line(await self._answer(row))
 
     async def _answer(self, row: Mapping[str, str]) -> Answer:
+        assert self._deadlines is not None, "use `async with`"
         try:
-            async with asyncio.timeout(self._request.timeout):
+            with self._deadlines.start():
                 return await self._exchange(row)
         except TimeoutError as error:
             raise TransientError(f"no complete answer within {self._request.timeout:g} s") from error
@@ -103,7 +109,7 @@ class Client:
             raise TransientError(self._clean(f"connection failed: {error or type(error).__name__}")) from error
 
     async def _exchange(self, row: Mapping[str, str]) -> Answer:
-        assert self._session is not None, "use `async with`"
+        assert self._session is not None
         addressing = self._addressing
         method, url, headers = self._request.method, addressing.url_for(row), addressing.headers_for(row)
         body = addressing.json_for(row)
