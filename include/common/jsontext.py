@@ -17,23 +17,16 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"\x00'))
 _CURLY_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
-def read(text: bytes) -> tuple[Any, bool]:
-    """The value of a JSON text, and whether the text is strict: UTF-8 without a mark, and nothing beyond RFC 8259.
+def decode(text: bytes) -> Any:
+    """The value of a JSON text, as `json.loads` gives it.
 
-    Raises what `json.loads` raises: `ValueError` for what is no JSON, `RecursionError` for what is nested too deep.
+    Raises what that raises: `ValueError` for what is no JSON, `RecursionError` for what is nested too deep.
     """
     try:
         value = orjson.loads(text)
     except ValueError:
-        return json.loads(text), False
-    if _LONG in text.translate(_DIGITS):
-        return json.loads(text), True
-    return value, True
-
-
-def decode(text: bytes) -> Any:
-    """The value of a JSON text, as `json.loads` gives it; raises as `read`."""
-    return read(text)[0]
+        return json.loads(text)
+    return json.loads(text) if _LONG in text.translate(_DIGITS) else value
 
 
 def encode(value: Any) -> bytes:
@@ -52,19 +45,6 @@ def encode(value: Any) -> bytes:
 
 def _encode(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def on_one_line(text: bytes, value: Any, strict: bool) -> bytes:
-    """A JSON text without line breaks that `decode` reads as `value`, given what `read(text)` found.
-
-    Of a strict text the line breaks are left out: outside of a JSON text's strings they mean nothing, inside they
-    cannot be. Any other is written anew; then it is UTF-8, but holds NaN where `value` does.
-    """
-    if not strict:
-        return encode(value)
-    if b"\n" in text or b"\r" in text:
-        return text.translate(None, b"\n\r\t")
-    return text
 
 
 def is_deeper(text: bytes, value: Any, limit: int) -> bool:

@@ -55,7 +55,7 @@ def retry_after(value: str | None, now: float) -> float | None:
 class AnswerReader:
     """Reads the answers of one endpoint; no message of its errors holds one of the endpoint's secrets.
 
-    Its methods raise `TransientError` where a later try may succeed, `AccessError` for 401 and 403, `PermanentError`
+    `value` raises `TransientError` where a later try may succeed, `AccessError` for 401 and 403, `PermanentError`
     else.
     """
 
@@ -66,22 +66,12 @@ class AnswerReader:
 
     def value(self, answer: Answer) -> Any:
         """The decoded JSON; None for a 204 where nothing is expected."""
-        return self._read(answer)[0]
-
-    def line(self, answer: Answer) -> bytes:
-        """The JSON text on one line of UTF-8, checked as `value` is; `jsontext.decode` reads that value from it."""
-        value, strict = self._read(answer)
-        if answer.status == 204:
-            return jsontext.encode(value)
-        return jsontext.on_one_line(answer.body, value, strict)
-
-    def _read(self, answer: Answer) -> tuple[Any, bool]:
         if answer.status != 200:
             self._check_status(answer)
             if answer.status == 204 and not self._expected:
-                return None, True
+                return None
         try:
-            value, strict = jsontext.read(answer.body)
+            value = jsontext.decode(answer.body)
         except (ValueError, RecursionError) as error:
             said = f"{answer.status} with a body that is not JSON: {self._excerpt(answer.body)}"
             raise TransientError(said, self._wait(answer)) from error
@@ -89,7 +79,7 @@ class AnswerReader:
             raise PermanentError(f"the answer is nested deeper than {MAX_DEPTH} levels")
         if self._expected:
             self._check_expected(value, self._expected, answer)
-        return value, strict
+        return value
 
     def _check_status(self, answer: Answer) -> None:
         status = answer.status

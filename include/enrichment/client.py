@@ -90,10 +90,6 @@ class Client:
         """
         return self._reader.value(await self._answer(row))
 
-    async def call_raw(self, row: Mapping[str, str]) -> bytes:
-        """The same as a JSON text on one line of UTF-8, as it came where that can be; `jsontext.decode` reads it."""
-        return self._reader.line(await self._answer(row))
-
     async def _answer(self, row: Mapping[str, str]) -> Answer:
         assert self._deadlines is not None, "use `async with`"
         try:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from include.common.errors import BadInputError, ConfigError
 from include.common.jsontext import decode, encode
-from include.common.rate_limit import parse_rate
+from include.common.rate_limit import Rate, parse_rate
 from include.common.storage import COPY_BYTES, Place, open_to_read, remove_folder, scratch
 from include.common.templates import quoted
 from include.enrichment.keys import SeenKeys
@@ -102,9 +102,16 @@ def _tasks(pipeline: Pipeline, rate_limit: str, rows: int, capacity: Capacity) -
     rate = parse_rate(rate_limit)
     if rows <= pipeline.single_rows and (rate is None or rate.interval < SLOW):
         return max(1, rows)
-    if rate is None:
-        return capacity.tasks
-    return min(capacity.tasks, math.ceil(pipeline.request.timeout / rate.interval / capacity.requests_per_task))
+    worth = requests_worth(rate, pipeline.request.timeout)
+    return capacity.tasks if worth is None else min(capacity.tasks, math.ceil(worth / capacity.requests_per_task))
+
+
+def requests_worth(rate: Rate | None, timeout: float) -> int | None:
+    """How many requests in flight keep a limit busy even if each takes its whole `timeout`; None without a limit.
+
+    More of them would only wait, and hold starts that nobody else can use.
+    """
+    return None if rate is None else max(1, math.ceil(timeout / rate.interval))
 
 
 def _from_source(pipeline: Pipeline, job: Job, work: Path, folder: RunFolder) -> tuple[Plan, "_Marks"]:

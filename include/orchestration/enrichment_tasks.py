@@ -18,7 +18,7 @@ from include.common.rate_limit import RateLimiter, parse_rate
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
 from include.enrichment.models import Chunk, Pipeline
-from include.enrichment.planner import Capacity, make_plan
+from include.enrichment.planner import Capacity, make_plan, requests_worth
 from include.enrichment.progress import KEPT_AS, Progress
 from include.enrichment.records import Published, publish, write_records
 from include.enrichment.report import foreseen
@@ -64,11 +64,11 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     folder = run_folder(pipeline, context)
     made = folder.read_plan()
     target = addressed(pipeline, context["params"]["api_url"] or made.api_url)
-    in_flight = min(requests_per_task(pipeline.pool), piece.rows)
     engine = connect(settings.database_url())
     # With the rate in it: whoever changes the rate does not wait for calls reserved at the old one.
     limit = f"{pipeline.pool} {made.rate_limit}"
     limiter, rate = RateLimiter(engine), parse_rate(made.rate_limit)
+    worth = requests_worth(rate, pipeline.request.timeout) or piece.rows
     pace = Pace(limiter, limit, rate, limit) if rate else Unlimited(limiter, limit)
     allowance: Allowance | None = None
     if made.max_calls:
@@ -81,7 +81,7 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
             chunk=piece,
             attempt=Try(ti.try_number, ti.max_tries, last=ti.try_number > ti.max_tries),
             pace=pace,
-            in_flight=in_flight,
+            in_flight=min(requests_per_task(pipeline.pool), piece.rows, worth),
             allowance=allowance,
             deadline=start + timedelta(seconds=made.deadline) if made.deadline and start else None,
             terminated=terminated,

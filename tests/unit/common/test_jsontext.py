@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.common.jsontext import decode, encode, is_deeper, on_one_line, read
+from include.common.jsontext import decode, encode, is_deeper
 
 SCALARS = (
     st.none()
@@ -98,14 +98,6 @@ def test_what_is_nested_without_end_is_refused():
         decode(b"[" * 100_000)
 
 
-@given(VALUES)
-def test_what_is_written_is_read_as_it_was_on_one_line(value):
-    text = encode(value)
-    assert repr(decode(text)) == repr(value)
-    assert not set(text) & set(b"\r\n")
-    text.decode("utf-8")
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -125,36 +117,6 @@ def test_it_is_written_in_the_shortest_form_that_json_reads_back(value, text):
 def test_what_json_cannot_hold_is_a_type_error():
     with pytest.raises(TypeError):
         encode({"a": object()})
-
-
-def line(text: bytes) -> bytes:
-    return on_one_line(text, *read(text))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (b'{"a": 1,  "b": "x\\ny"}', b'{"a": 1,  "b": "x\\ny"}'),
-        (b'{\r\n\t"a": [\n  1,\n  "b c"\n]}\n', b'{"a": [  1,  "b c"]}'),
-        (b"[1208925819614629174706177,\n1]", b"[1208925819614629174706177,1]"),
-        (b'\xef\xbb\xbf{"a": 1}', b'{"a":1}'),
-        ('{"ü":\n1}'.encode("utf-16"), '{"ü":1}'.encode()),
-        (b"[NaN,\n1]", b"[NaN,1]"),
-        (b'"\\ud800"', b'"\\ud800"'),
-        (b'"\xed\xa0\x80"', b'"\\ud800"'),
-    ],
-)
-def test_a_text_is_brought_to_one_line_of_utf_8(text, expected):
-    assert line(text) == expected
-
-
-@given(VALUES, st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.sampled_from([None, 0, 1, "\t"]))
-def test_the_one_line_is_read_as_the_whole_text_was(value, encoding, indent):
-    text = json.dumps(value, indent=indent).replace("\n", "\r\n").encode(encoding)
-    found = line(text)
-    assert outcome(decode, found) == outcome(json.loads, text)
-    assert not set(found) & set(b"\r\n")
-    found.decode("utf-8")
 
 
 def depth(value) -> int:

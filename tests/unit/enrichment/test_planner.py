@@ -381,7 +381,7 @@ def test_the_runs_own_choices_stand_in_the_plan(planning):
         THREE,
         api="https://api.example.org",
         api_origin="connection csv_api",
-        api_url=None,
+        api_url="https://api.example.org",
         max_calls=5,
         deadline=3000.0,
     )
