@@ -66,6 +66,7 @@ class Measured:
     memory: float
     calls: int
     peak: int
+    largest: str = ""
 
 
 @contextlib.contextmanager
@@ -108,7 +109,7 @@ class Bench:
         )
         return dict(json.loads(ended.stdout))
 
-    def _run(self) -> dict[str, float]:
+    def _run(self) -> dict[str, Any]:
         conf = {
             "source": str(self._folder / "rows.csv"),
             "output": str(self._folder / "out.json"),
@@ -122,7 +123,7 @@ class Bench:
                 time.sleep(0.1)
             seconds = time.perf_counter() - start
         assert state == "success", f"the run {run_id} failed; its folder is below {self._folder}"
-        return {"seconds": seconds, "cpu": watch.cpu, "memory": watch.memory}
+        return {"seconds": seconds, "cpu": watch.cpu, "memory": watch.memory, "largest": watch.largest}
 
     def _processes(self) -> list[psutil.Process]:
         return [
@@ -168,7 +169,10 @@ def show(case: Case, results: dict[str, list[Measured]]) -> None:
             flush=True,
         )
     beyond = median("run", "seconds") - median("floor", "seconds")
-    print(f"run: {beyond:.1f} s more than the floor; its peak MB is of the largest of Airflow's processes")
+    largest = max(results["run"], key=lambda measured: measured.memory).largest
+    print(
+        f"run: {beyond:.1f} s more than the floor; peak MB is of the largest of Airflow's processes, `{largest[:80]}`"
+    )
 
 
 def chosen() -> list[Case]:

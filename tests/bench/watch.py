@@ -1,7 +1,6 @@
 """Memory and CPU of an Airflow's processes while a run goes on, by looking at them several times a second."""
 
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -23,7 +22,7 @@ class Watch:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look_again, daemon=True)
         self.memory = 0.0  # MB, of the largest process
-        self.largest = ""
+        self.largest = ""  # its command
 
     def __enter__(self) -> "Watch":
         self._look()
@@ -55,7 +54,6 @@ class Watch:
                     memory = process.memory_info().rss / 1024 / 1024
                     self._used[process.pid, process.create_time()] = times.user + times.system
                     if memory > self.memory:
-                        self.memory, self.largest = memory, " ".join(process.cmdline())[-60:]
+                        self.memory, self.largest = memory, " ".join(process.cmdline()[1:])
             except psutil.Error:
                 continue
-        time.sleep(0)
