@@ -4,6 +4,7 @@ A local place is a `pathlib.Path`, any other a `upath.UPath`; both read, write a
 is here: folders exist in a bucket only by what is in them, and nothing there is appended to or renamed.
 """
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import BinaryIO
 import fsspec
 from upath import UPath
 
-from include.common.errors import ConfigError
+from include.common.errors import ConfigError, HeadraceError
 
 Place = Path | UPath
 COPY_BYTES = 1024 * 1024
@@ -32,15 +33,16 @@ def place(text: str, base: Path, name: str) -> Place:
             return base / Path(text).expanduser()
         except RuntimeError as error:
             raise ConfigError(f"{name} is `{text}`, which names no home folder that is known: {error}") from error
-    scheme = text.partition("://")[0]
+    scheme, _, rest = text.partition("://")
     if scheme in ("file", "local"):
-        return base / text.partition("://")[2]
+        return base / rest.removeprefix("localhost")
+    allowed = f"{name} is `{text}`; allowed is a path, or a URL that fsspec opens, such as s3://bucket/folder"
+    if not scheme or not rest.strip("/") or (rest.startswith("/") and scheme != "memory"):
+        raise ConfigError(allowed)
     try:
         fsspec.get_filesystem_class(scheme)
     except (ValueError, ImportError) as error:
-        raise ConfigError(
-            f"{name} is `{text}`; allowed is a path, or a URL that fsspec opens (s3://…): {error}"
-        ) from error
+        raise ConfigError(f"{allowed}: {error}") from error
     # Listings are not remembered: other processes write beside this one.
     return UPath(text, use_listings_cache=False)
 
@@ -48,6 +50,19 @@ def place(text: str, base: Path, name: str) -> Place:
 def is_local(where: Place) -> bool:
     """Whether `where` is on a file system of this machine."""
     return isinstance(where, Path)
+
+
+@contextmanager
+def reaching(where: Place) -> Iterator[None]:
+    """Whatever a bucket's library raises where it gets no further becomes an `OSError` that names the place."""
+    try:
+        yield
+    except (OSError, HeadraceError):
+        raise
+    except Exception as error:  # each library has its own kinds
+        if is_local(where):
+            raise
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}", str(where)) from error
 
 
 def make_folder(where: Place) -> None:
@@ -61,20 +76,24 @@ def remove_folder(where: Place) -> None:
     if isinstance(where, Path):
         if where.exists():
             shutil.rmtree(where)
-    elif where.exists():
-        where.fs.rm(where.path, recursive=True)
+    else:
+        with reaching(where):
+            if where.exists():
+                where.fs.rm(where.path, recursive=True)
 
 
 def listed(folder: Place, pattern: str = "*") -> list[Place]:
     """What stands in a folder, by name; nothing where there is no folder."""
-    return sorted(folder.glob(pattern), key=lambda found: found.name)
+    with reaching(folder):
+        return sorted(folder.glob(pattern), key=lambda found: found.name)
 
 
 def open_to_read(where: Place) -> BinaryIO:
     """A file to read in order, little of it in memory; `FileNotFoundError` where there is none."""
     if isinstance(where, Path):
         return where.open("rb")
-    return where.open("rb", block_size=READ_AHEAD)
+    with reaching(where):
+        return where.open("rb", block_size=READ_AHEAD)
 
 
 def upload(source: Path, target: Place) -> None:
@@ -83,7 +102,8 @@ def upload(source: Path, target: Place) -> None:
         if source != target:
             shutil.copyfile(source, target)
     else:
-        target.fs.put_file(str(source), target.path)
+        with reaching(target):
+            target.fs.put_file(str(source), target.path)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ class SeenKeys:
         self._database = sqlite3.connect("", isolation_level=None)  # "" is a private file that SQLite deletes itself
 
     def __enter__(self) -> "SeenKeys":
-        self._database.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, place INTEGER) WITHOUT ROWID")
+        self._database.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, place INTEGER) WITHOUT ROWID")
         self._database.execute("BEGIN")
         return self
 
@@ -19,6 +19,7 @@ class SeenKeys:
 
     def note(self, key: str, place: int) -> int | None:
         """The place where `key` was seen before; None where it is new, and `place` is its first."""
-        if self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, place)).rowcount:
+        text = key.encode("utf-8", "surrogatepass")  # half a surrogate pair is no text to SQLite
+        if self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (text, place)).rowcount:
             return None
-        return int(self._database.execute("SELECT place FROM seen WHERE key = ?", (key,)).fetchone()[0])
+        return int(self._database.execute("SELECT place FROM seen WHERE key = ?", (text,)).fetchone()[0])

@@ -156,7 +156,8 @@ class ChunkLedger:
         self._where = array("q", bytes(8 * span))
         self._streams: list[BinaryIO] = []
         self._starts: list[int] = []  # of each stream, as if they stood one behind the other
-        found = [path for path in listed(folder, f"{chunk.index:05d}.*.jsonl") if _order(path)[0] > after_try]
+        named = [path for path in listed(folder, f"{chunk.index:05d}.*.jsonl") if path.name.split(".")[1].isdecimal()]
+        found = [path for path in named if _order(path)[0] > after_try]
         self._read(sorted(found, key=_order))
 
     def __enter__(self) -> "ChunkLedger":
@@ -230,9 +231,11 @@ def _opened(paths: list[Place]) -> Iterator[BinaryIO]:
 
 
 def read_entry(line: bytes) -> Entry | None:
-    """An entry from its line; None for a line that a kill cut off."""
+    """An entry from its line; None for a line that a kill cut off, or that is none of ours."""
     try:
         found = decode(line)
-        return Entry(found["n"], RowStatus(found["status"]), found["attempts"], found.get("error"), found.get("answer"))
-    except (ValueError, TypeError, KeyError):
+        n, status, attempts = found["n"], RowStatus(found["status"]), found["attempts"]
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    whole = type(n) is int and type(attempts) is int and attempts >= 0 and status in _CODES
+    return Entry(n, status, attempts, found.get("error"), found.get("answer")) if whole else None

@@ -1,5 +1,6 @@
 """Planning a run: check and snapshot the CSV, set aside the rows that cannot be called, cut the rest into chunks."""
 
+import errno
 import hashlib
 import itertools
 import math
@@ -66,7 +67,10 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacit
     earlier = job.retry.read_plan() if job.retry else None
     try:
         _check_paths(job)
-    except OSError as error:  # a name that no file can have
+    except OSError as error:
+        if error.errno == errno.EIO:  # a bucket that is not reached may be later
+            raise
+        # A name that no file can have.
         raise BadInputError(f"`{error.filename}` cannot be used: {error.strerror}") from error
     except (RuntimeError, ValueError) as error:  # a loop of links, a NUL
         raise BadInputError(f"source `{job.source}` or output `{job.output}` cannot be used: {error}") from error
@@ -187,9 +191,19 @@ def _check_paths(job: Job) -> None:
         _check_local_output(job.output)
     if str(job.output) == str(job.source) or _same_file(job.output, job.source):
         raise ConfigError(f"output is `{job.output}`: the source itself, which would be overwritten")
-    if job.retry is None and not job.source.is_file():
-        what = "is not a file" if job.source.exists() else "does not exist"
-        raise BadInputError(f"source `{job.source}` {'is a folder, not a file' if job.source.is_dir() else what}")
+    if job.retry is None:
+        _check_source(job.source)
+
+
+def _check_source(source: Place) -> None:
+    if not isinstance(source, Path):
+        try:
+            open_to_read(source).close()
+        except FileNotFoundError as error:
+            raise BadInputError(f"source `{source}` does not exist") from error
+    elif not source.is_file():
+        what = "is not a file" if source.exists() else "does not exist"
+        raise BadInputError(f"source `{source}` {'is a folder, not a file' if source.is_dir() else what}")
 
 
 def _same_file(one: Place, other: Place) -> bool:

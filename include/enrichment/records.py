@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     import pandas
 
 
+# What orjson has a form of its own for is left to `plain`, so that a value looks alike in every record.
+AS_PLAIN = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
 def write_records(frames: Iterable[pandas.DataFrame], target: Place) -> int:
     """Write frames as JSON lines, one behind the other; returns how many records.
 
@@ -54,7 +58,7 @@ def _columns(frame: pandas.DataFrame) -> list[str]:
 
 def _record(record: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(record, default=lambda value: plain(value, "record"))
+        return orjson.dumps(record, default=lambda value: plain(value, "record"), option=AS_PLAIN)
     except TypeError:  # half a surrogate pair, a long integer, a key that is no text, or what JSON cannot hold
         exact = {name: plain(value, name) for name, value in record.items()}
         return json.dumps(exact, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
@@ -91,6 +95,7 @@ def _from_library(value: Any, place: str) -> Any:
     """Values of pandas, numpy and the standard library."""
     import datetime
     import decimal
+    import enum
     import uuid
 
     import numpy
@@ -114,6 +119,8 @@ def _from_library(value: Any, place: str) -> Any:
         return plain(value.tolist(), place)
     if isinstance(value, decimal.Decimal):
         return str(value) if value.is_finite() else None
+    if isinstance(value, enum.Enum):
+        return plain(value.value, place)
     if isinstance(value, uuid.UUID | pandas.Period):
         return str(value)
     raise PermanentError(f"`{place}` is a {type(value).__name__}, which JSON cannot hold")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from include.common.errors import BadInputError
 from include.common.files import replacing
 from include.common.jsontext import encode
-from include.common.storage import Place, listed, make_folder
+from include.common.storage import Place, listed, make_folder, reaching
 from include.enrichment.models import Chunk
 
 # File systems allow 255 bytes; what stands around the name (".json") needs some of them.
@@ -89,10 +90,10 @@ class RunFolder:
         self._stop = self.path / "stop.json"
 
     def create(self) -> None:
-        """Make the folder, with the run's id in it."""
+        """Make the folder, with the run's id and its begin (epoch) in it."""
         for folder in (self.path, self.segments, self._endings):
             make_folder(folder)
-        write_json(self.mark, {"run": self.run_id})
+        write_json(self.mark, {"run": self.run_id, "began": time.time()})
 
     def write_plan(self, plan: Plan) -> None:
         """From here on the run can be called."""
@@ -150,16 +151,16 @@ def run_folders(storage: Place, pipeline: str) -> list[RunFolder]:
     """The folders of a pipeline's runs, the one that began last first."""
     found = []
     for path in listed(storage / "runs" / pipeline):
-        mark = path / "run.json"
-        if (content := read_json(mark)) is not None:
-            found.append((mark.stat().st_mtime, RunFolder(storage, pipeline, str(content["run"]))))
+        if (content := read_json(path / "run.json")) is not None:
+            found.append((float(content["began"]), RunFolder(storage, pipeline, str(content["run"]))))
     return [folder for _, folder in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
 def read_json(path: Place) -> dict[str, Any] | None:
     """What `write_json` wrote, None where there is no such file."""
     try:
-        return dict(json.loads(path.read_text("utf-8")))
+        with reaching(path):
+            return dict(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return None
 

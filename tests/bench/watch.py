@@ -54,6 +54,6 @@ class Watch:
                     memory = process.memory_info().rss / 1024 / 1024
                     self._used[process.pid, process.create_time()] = times.user + times.system
                     if memory > self.memory:
-                        self.memory, self.largest = memory, " ".join(process.cmdline()[1:])
+                        self.memory, self.largest = memory, " ".join(process.cmdline())
             except psutil.Error:
                 continue

@@ -1,8 +1,10 @@
 """Places for files, here and in buckets."""
 
+import errno
 from pathlib import Path, PurePath
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from upath import UPath
 
 from include.common.errors import ConfigError
@@ -59,7 +61,7 @@ def test_a_url_keeps_its_form(url):
     assert str(found).removesuffix("/") == url
 
 
-@pytest.mark.parametrize("url", ["nosuch://bucket/x", "S3 ://x"])
+@pytest.mark.parametrize("url", ["nosuch://bucket/x", "S3 ://x", "://x", "s3://", "s3:///x"])
 def test_a_url_that_nothing_opens_is_a_configuration_error_with_the_setting(url):
     with pytest.raises(ConfigError) as caught:
         place(url, Path("/project"), "HEADRACE_STORAGE")
@@ -204,3 +206,16 @@ def test_the_scratch_folder_is_gone_afterwards(bucket):
     with scratch(bucket) as work:
         (work / "x").write_bytes(b"")
     assert not work.exists()
+
+
+def test_a_bucket_that_is_not_reached_is_an_os_error_with_its_place(monkeypatch):
+    def lost(*_, **__):
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+
+    where = place("memory://lost/x.json", Path("/"), "storage")
+    monkeypatch.setattr(type(where.fs), "put_file", lost)
+    monkeypatch.setattr(type(where.fs), "open", lost)
+    for reach in (lambda: open_to_read(where), lambda: upload(Path(__file__), where)):
+        with pytest.raises(OSError, match="EndpointConnectionError: Could not connect") as caught:
+            reach()
+        assert (caught.value.errno, caught.value.filename) == (errno.EIO, "memory://lost/x.json")

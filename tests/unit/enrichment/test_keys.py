@@ -51,3 +51,9 @@ def test_the_memory_of_python_does_not_grow_with_the_keys():
         _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 200_000
+
+
+def test_half_a_surrogate_pair_is_a_key_as_well():
+    with SeenKeys() as seen:
+        assert seen.note("a\ud83d", 1) is None
+        assert seen.note("a\ud83d", 2) == 1

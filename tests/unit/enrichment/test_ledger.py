@@ -410,3 +410,24 @@ def test_the_ledger_is_a_dict_of_the_newest_entries(local, segments, after_try):
             assert {n: ledger.attempts(n) for n in expected} == {n: entry.attempts for n, entry in expected.items()}
             for status in (OK, FAILED, RETRY):
                 assert ledger.count(status) == sum(entry.status is status for entry in expected.values())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"n": "1", "status": "ok", "attempts": 1}',
+        b'{"n": 1.5, "status": "ok", "attempts": 1}',
+        b'{"n": 1, "status": "ok", "attempts": -1}',
+        b'{"n": 1, "status": "skipped", "attempts": 1}',
+        b"[" * 100_000,
+        b"[1]",
+    ],
+)
+def test_json_that_is_none_of_ours_is_no_entry(line):
+    assert read_entry(line) is None
+
+
+def test_a_file_with_another_name_is_no_segment(tmp_path):
+    (tmp_path / "00000.copy.jsonl").write_bytes(Entry(1, OK, 1, answer=1).line())
+    with ChunkLedger(tmp_path, Chunk(0, "", 1, 1, 1, 0, 0)) as ledger:
+        assert ledger.status(1) is None
