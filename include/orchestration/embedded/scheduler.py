@@ -1,7 +1,7 @@
 """Airflow's scheduler with what tasks need already imported: `python -m include.orchestration.embedded.scheduler`.
 
 The LocalExecutor forks its workers from the scheduler, and each of them forks a process a task. A task imports its DAG
-file anew, and with it aiohttp, telegram and the rest: 0.3 s of CPU each time, and twenty short tasks pay it twenty times.
+file anew, and with it aiohttp, telegram and the rest: 0.3 s of CPU each time, and twenty short tasks pay it 20 times.
 What the scheduler has imported, all of them share, the memory as well.
 """
 
