@@ -6,9 +6,8 @@ What the scheduler has imported, all of them share, the memory as well.
 """
 
 import importlib
+import runpy
 import sys
-
-from airflow.__main__ import main as airflow
 
 LIBRARIES = (
     # What every task process runs before it comes to the DAG file.
@@ -38,7 +37,7 @@ def main() -> None:
     for name in LIBRARIES + (BUNDLE if WITH_BUNDLE in sys.argv else ()):
         importlib.import_module(name)
     sys.argv = ["airflow", "scheduler", *arguments]
-    airflow()
+    runpy.run_module("airflow", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
