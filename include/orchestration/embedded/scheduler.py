@@ -1,14 +1,13 @@
 """Airflow's scheduler with what tasks need already imported: `python -m include.orchestration.embedded.scheduler`.
 
 The LocalExecutor forks its workers from the scheduler, and each of them forks a process a task. A task imports its DAG
-file anew, and with it aiohttp, telegram and the rest: 0.3 s of CPU, and twenty short tasks pay it twenty times. What
-the scheduler has imported, all of them share, the memory as well.
+file anew, and with it aiohttp, telegram and the rest: 0.3 s of CPU each time, and twenty short tasks pay it 20 times.
+What the scheduler has imported, all of them share, the memory as well.
 """
 
 import importlib
+import runpy
 import sys
-
-from airflow.__main__ import main as airflow
 
 LIBRARIES = (
     # What every task process runs before it comes to the DAG file.
@@ -40,7 +39,7 @@ def main() -> None:
     for name in LIBRARIES + (BUNDLE if WITH_BUNDLE in sys.argv else ()):
         importlib.import_module(name)
     sys.argv = ["airflow", "scheduler", *arguments]
-    airflow()  # type: ignore[no-untyped-call]
+    runpy.run_module("airflow", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
