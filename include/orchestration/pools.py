@@ -15,8 +15,10 @@ from include.orchestration.settings import PROJECT, located
 
 VARIABLE = "HEADRACE_POOLS"
 POOLS = PROJECT / "include/pools.json"
-# Mapped tasks that one run keeps busy: each is a process of about 150 MB, and more of them answer no faster.
-TASKS_AT_ONCE = 5
+# Mapped tasks that one run keeps busy. A pool of few slots is shared out among five, so that rows which are tasks of
+# their own run side by side. A larger one goes to two: a process makes some thousand calls a second, and more of them
+# answer no faster, but take 150 MB and the CPU of their own each.
+TASKS_OF_FEW_SLOTS, FEW_SLOTS, TASKS_OF_MANY = 5, 20, 2
 
 
 def pools_file(environment: Mapping[str, str] = os.environ) -> Place:
@@ -53,7 +55,8 @@ def slots(pool: str) -> int:
 
 def requests_per_task(pool: str) -> int:
     """Requests in flight of one mapped task, which takes as many slots of the pool."""
-    return max(1, slots(pool) // TASKS_AT_ONCE)
+    found = slots(pool)
+    return max(1, found // (TASKS_OF_FEW_SLOTS if found <= FEW_SLOTS else TASKS_OF_MANY))
 
 
 def tasks_at_once(pool: str) -> int:

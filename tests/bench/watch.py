@@ -1,18 +1,20 @@
-"""Memory and CPU of an Airflow's processes while a run goes on, by looking at them several times a second."""
+"""Memory and CPU of an Airflow's processes while a run goes on, by looking at them now and then."""
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
 import psutil
 
-EVERY = 0.2
+EVERY = 1.0
 
 
 class Watch:
     """`processes` gives those to look at. After the block: the largest, and the CPU seconds of all, also of the ended.
 
-    A process that lives for less than `EVERY` may be missed; the tasks of a run live for longer.
+    Memory is the peak that the system keeps of each process. One that lives for less than `EVERY` may be missed; the
+    tasks that do the work of a long run live for longer.
     """
 
     def __init__(self, processes: Callable[[], list[psutil.Process]]) -> None:
@@ -51,9 +53,18 @@ class Watch:
             try:
                 with process.oneshot():
                     times = process.cpu_times()
-                    memory = process.memory_info().rss / 1024 / 1024
+                    memory = _peak(process.pid)
                     self._used[process.pid, process.create_time()] = times.user + times.system
                     if memory > self.memory:
                         self.memory, self.largest = memory, " ".join(process.cmdline())
             except psutil.Error:
                 continue
+
+
+def _peak(pid: int) -> float:
+    """The most resident memory that a process has had, in MB (`VmHWM`, proc(5))."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)

@@ -26,7 +26,9 @@ def test_the_pools_that_people_attach_to(monkeypatch):
     assert (pools.slots("csv_api"), pools.slots("symbol_api")) == (5, 1)
 
 
-@pytest.mark.parametrize(("slots", "per_task", "tasks"), [(1, 1, 1), (5, 1, 5), (7, 1, 7), (50, 10, 5), (100, 20, 5)])
+@pytest.mark.parametrize(
+    ("slots", "per_task", "tasks"), [(1, 1, 1), (5, 1, 5), (7, 1, 7), (20, 4, 5), (50, 25, 2), (100, 50, 2)]
+)
 def test_tasks_and_requests_fill_the_pool(pools_file, slots, per_task, tasks):
     pools_file({"p": {"slots": slots}})
     assert (pools.requests_per_task("p"), pools.tasks_at_once("p")) == (per_task, tasks)

@@ -72,9 +72,13 @@ class AirflowApi:
             raise BadInputError(str(response.json().get("detail", response.text)))
         return str(self._value(response)["dag_run_id"])
 
+    def find_run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """A run's details."""
+        return dict(self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")))
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """`queued`, `running`, `success` or `failed`."""
-        return str(self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))["state"])
+        return str(self.find_run(dag_id, run_id)["state"])
 
     def unfinished_runs(self) -> list[tuple[str, str]]:
         """DAG and run id of every run that has not ended."""
