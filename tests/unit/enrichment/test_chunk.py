@@ -208,3 +208,19 @@ async def test_the_answers_stand_in_the_segment_as_they_came(scene):
     await scene.run(1)
     first = (scene.folder.segments / "00000.001.jsonl").read_bytes().splitlines()[0]
     assert json.loads(first)["answer"] == scene.api.answers["1"]
+
+
+async def test_a_storage_that_is_gone_is_an_error_and_the_retry_goes_on_once_it_is_back(scene):
+    scene.api.answers["2"] = TransientError("500")
+    with pytest.raises(TransientError):
+        await scene.run(1)
+    made, path = scene.folder.read_plan(), scene.folder.path
+    away = path.rename(path.with_name("away"))
+    calls = ChunkCalls(scene.folder, made, scene.chunks[0], Try(2, 3, last=False), NoLimit(), in_flight=1)
+    with pytest.raises(OSError, match=r"rows\.jsonl"):
+        await calls.run(scene.api)
+    away.rename(path)
+    scene.api.answers.clear()
+    await scene.run(3)
+    assert scene.api.calls == ["1", "2", "3", "2"]
+    assert scene.ended() == [(OK, 1), (OK, 2), (OK, 1)]
