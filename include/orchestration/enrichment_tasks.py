@@ -53,7 +53,8 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
     return [chunk.as_dict() for chunk in chunks]
 
 
-@task(map_index_template="{{ label }}", retry_policy=RetryWhenAsked())
+# multiple_outputs False: each key of the counts as an XCom of its own would be one more request a task.
+@task(map_index_template="{{ label }}", retry_policy=RetryWhenAsked(), multiple_outputs=False)
 @reported
 async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     """Call the API for the chunk's rows that no earlier try has ended; returns counts of this try."""
@@ -103,7 +104,7 @@ def _tell(context: Context, progress: Progress) -> None:
     context["task_state_store"].set(KEPT_AS, progress.as_dict())
 
 
-@task(trigger_rule="none_failed")
+@task(trigger_rule="none_failed", multiple_outputs=False)
 @reported
 def transform(pipeline: Pipeline) -> dict[str, int]:
     """Settle every row, write `errors.csv`, run the pipeline's transform over the answers; returns the counts."""
