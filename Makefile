@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Handed on as they were written: a `$` in a file's name is not make's.
-$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG RETRY_FAILED_OF MAX_CALLS DEADLINE,$(eval override export $(name) := $$(value $(name))))
 BIN := .venv/bin
 HEADRACE_HOME ?= .airflow
 EMBEDDED := $(BIN)/python -m include.orchestration.embedded --home "$(HEADRACE_HOME)"
@@ -14,7 +14,7 @@ PORT ?= 8080
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: .venv/installed ## Run a DAG once: CSV= API_URL= OUTPUT= LIMIT= RATE= KEY= DRY_RUN=1 DAG=
+run: .venv/installed ## Run a DAG once: CSV= API_URL= OUTPUT= LIMIT= RATE= KEY= DRY_RUN=1 DAG= RETRY_FAILED_OF= MAX_CALLS= DEADLINE=
 	@$(EMBEDDED) run
 
 up: .venv/installed ## Start a lasting Airflow with its web UI on PORT (8080)
@@ -38,7 +38,7 @@ check: .venv/installed-dev ## Lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/installed-dev ## Measure the row engine beside its floor: ROWS= IN_FLIGHT= LATENCY=
+bench: .venv/installed-dev ## Measure the row engine beside its floor: CASE= or ROWS= IN_FLIGHT= LATENCY=, ROUNDS=
 	@$(BIN)/python -m tests.bench
 
 lock: .venv/installed-dev ## Make requirements*.txt anew from requirements*.in

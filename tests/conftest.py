@@ -13,3 +13,5 @@ for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_prox
     os.environ.pop(name, None)
 for name in ("API_URL", "BOT_TOKEN", "CHAT_ID", "HEADRACE_STORAGE", "HEADRACE_DATABASE_URL", "HEADRACE_DEMO_API"):
     os.environ.pop(name, None)
+
+pytest_plugins = ["tests.databases"]

@@ -9,18 +9,38 @@ from pathlib import Path
 from typing import BinaryIO
 
 from include.common.errors import PermanentError, TransientError
+from include.common.storage import Place, upload
 
 # What no later try changes: something else in the way, a name that no file can have, no right to write.
 NEVER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """Write beside `target` and rename over it on success; on any error `target` stays as it was.
+def replacing(target: Place) -> Iterator[BinaryIO]:
+    """Write a file that replaces `target` whole on success; on any error `target` stays as it was.
 
-    Raises `PermanentError` where `target` cannot be a file, `TransientError` where the system refuses the
+    Locally it is written beside and renamed; for a bucket, which shows an object only whole, it is made here and
+    uploaded. Raises `PermanentError` where `target` cannot be a file, `TransientError` where the system refuses the
     write (a full disk, a lost mount), each naming the path.
     """
+    with _renaming(target) if isinstance(target, Path) else _uploading(target) as stream:
+        yield stream
+
+
+@contextmanager
+def _uploading(target: Place) -> Iterator[BinaryIO]:
+    try:
+        with tempfile.NamedTemporaryFile(prefix="headrace-") as stream:
+            yield stream  # type: ignore[misc]
+            stream.flush()
+            upload(Path(stream.name), target)
+    except OSError as error:
+        kind = PermanentError if error.errno in NEVER else TransientError
+        raise kind(f"`{target}` cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _renaming(target: Path) -> Iterator[BinaryIO]:
     try:
         target = target.resolve()  # through a link: what it leads to is written, the link stays
         if target.exists() and not target.is_file():

@@ -25,7 +25,9 @@ class Template:
     name: str
     text: str
     shown: str | None = None
-    parts: tuple[tuple[str, str | None], ...] = field(init=False, repr=False)
+    # Taken apart once, for a template is rendered for every row: the text with `%s` for each field, and their columns.
+    _form: str = field(init=False, repr=False, compare=False)
+    _fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         allowed = "allowed is text with fields such as {id}, and {{ or }} for a brace itself"
@@ -36,8 +38,9 @@ class Template:
         for _, column, format_spec, conversion in parsed:
             if column is not None and (not column.strip() or format_spec or conversion):
                 raise ConfigError(f"{self.name} is `{self.said}`: a field is the bare name of a column; {allowed}")
-        parts = tuple((literal, column and column.strip()) for literal, column, _, _ in parsed)
-        object.__setattr__(self, "parts", parts)
+        form = "".join(literal.replace("%", "%%") + ("%s" if column else "") for literal, column, _, _ in parsed)
+        object.__setattr__(self, "_form", form)
+        object.__setattr__(self, "_fields", tuple(column.strip() for _, column, _, _ in parsed if column))
 
     @property
     def said(self) -> str:
@@ -47,11 +50,11 @@ class Template:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the template reads, in order of appearance."""
-        return tuple(dict.fromkeys(column for _, column in self.parts if column))
+        return tuple(dict.fromkeys(self._fields))
 
     def render(self, row: Mapping[str, str], quote: Quote = _as_is) -> str:
         """Fill in the row's values, each passed through `quote`."""
-        return "".join(literal + (quote(row[column]) if column else "") for literal, column in self.parts)
+        return self._form % tuple([quote(row[column]) for column in self._fields])
 
     def check_columns(self, columns: tuple[str, ...]) -> None:
         """Raise `ConfigError` where the template reads a column that is not among `columns`."""
@@ -79,12 +82,39 @@ def templates_in(name: str, value: Any) -> list[Template]:
     return []
 
 
-def render_json(name: str, value: Any, row: Mapping[str, str]) -> Any:
-    """A JSON-like value with every string in it rendered; keys and other values stay as they are."""
-    if isinstance(value, str):
-        return Template(name, value).render(row)
-    if isinstance(value, Mapping):
-        return {key: render_json(name, item, row) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [render_json(name, item, row) for item in value]
-    return value
+@dataclass(frozen=True)
+class JsonTemplate:
+    """A JSON-like value in which every text is a template; keys and other values stay as they are.
+
+    `name` is as a `Template`'s. Raises `ConfigError` for a text that is no template.
+    """
+
+    name: str
+    value: Any
+    _compiled: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_compiled", self._compile(self.value))
+
+    def _compile(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return Template(self.name, value)
+        if isinstance(value, Mapping):
+            return {key: self._compile(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._compile(item) for item in value]
+        return value
+
+    def render(self, row: Mapping[str, str]) -> Any:
+        """The value with the row's values filled in, made of new dicts and lists."""
+        return _filled(self._compiled, row)
+
+
+def _filled(compiled: Any, row: Mapping[str, str]) -> Any:
+    if isinstance(compiled, Template):
+        return compiled.render(row)
+    if isinstance(compiled, dict):
+        return {key: _filled(item, row) for key, item in compiled.items()}
+    if isinstance(compiled, list):
+        return [_filled(item, row) for item in compiled]
+    return compiled

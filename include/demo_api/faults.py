@@ -70,13 +70,16 @@ class Stats:
     by_key: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `peak` is the highest number of calls in flight, `answered` counts good answers."""
-        return {
+    def as_dict(self, keys: bool = True) -> dict[str, Any]:
+        """For JSON; `peak` is the highest number of calls in flight, `answered` counts good answers.
+
+        Without `keys`, `by_key` is left out: it grows with the input.
+        """
+        found = {
             "calls": self.calls,
             "answered": self.answered,
             "in_flight": self.in_flight,
             "peak": self.peak,
-            "by_key": dict(self.by_key),
             "statuses": {str(status): count for status, count in self.statuses.items()},
         }
+        return found | {"by_key": dict(self.by_key)} if keys else found

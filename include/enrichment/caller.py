@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
-from include.enrichment.client import AccessError
+from include.enrichment.answer import AccessError
 from include.enrichment.ledger import Entry, Segment
 from include.enrichment.models import RowStatus
+from include.enrichment.progress import Meter, Progress
 
 log = logging.getLogger(__name__)
-# Waits shorter than this are the normal pace of a fast limit and not worth a line.
-WORTH_SAYING = 5.0
 # Seconds. Past this the hourly run after this one is the better place to try again.
 LONGEST_PAUSE = 3600.0
 # Pauses with no answer between them, after which the rest of the rows is left to the task's next try.
 PAUSES_IN_A_ROW = 5
+# The circuit breaker: transient failures with no answer between them, after which a chunk stops hammering.
+FAILURES_IN_A_ROW = 20
+# Seconds between two looks at whether the run was stopped, and between two words of progress.
+WATCH_EVERY = 0.5
+TELL_EVERY = 5.0
+FIRST_WORD_AFTER = 1.0
 
 
 class Caller(Protocol):
@@ -30,29 +35,40 @@ class Caller(Protocol):
 class Pace(Protocol):
     """When the next call may start, for all processes that share the limit."""
 
-    async def reserve(self) -> float:
-        """Seconds to wait before one call."""
+    @property
+    def waiting(self) -> float:
+        """Seconds until the next call of this process may start; 0 where none waits."""
+
+    async def start(self) -> None:
+        """Returns when one call may start."""
 
     async def defer(self, seconds: float) -> None:
         """The API asked for a pause of `seconds`."""
 
 
-class Unlimited:
-    """No rate limit; a pause that the API asks for still holds in this process."""
+class Allowance(Protocol):
+    """The calls that the run may still make."""
 
-    async def reserve(self) -> float:
-        """At once."""
-        return 0.0
+    async def take(self) -> bool:
+        """Whether one more call may be made, which then counts."""
 
-    async def defer(self, seconds: float) -> None:
-        """Nobody else to tell."""
+
+class Standing(Protocol):
+    """How the rows stand after earlier tries; `ChunkLedger` is the real one."""
+
+    def status(self, n: int) -> RowStatus | None: ...
+
+    def attempts(self, n: int) -> int: ...
+
+    def count(self, status: RowStatus) -> int: ...
 
 
 @dataclass
 class Outcome:
     """How the rows of one try ended.
 
-    `wait` is how many seconds are left of a pause that the API asked for; None where the failures named none.
+    `wait` is how many seconds are left of a pause that the API asked for; None where the failures named none. `left`
+    says why rows were left that no later try calls (a budget, a deadline).
     """
 
     ok: int = 0
@@ -60,23 +76,36 @@ class Outcome:
     transient: int = 0
     wait: float | None = None
     first_error: str = ""
+    left: str | None = None
 
     def note_error(self, error: str) -> None:
         """Keep the first error, to say something of it."""
         self.first_error = self.first_error or error
 
 
+async def _never_stopped() -> HeadraceError | None:
+    return None
+
+
 @dataclass
 class Calls:
-    """One try of one chunk. `limit_name` names the limit in the log; `clock` and `sleep` are in seconds."""
+    """One try of one chunk of `total` rows. `clock`, `sleep` and `deadline` (a time of that clock) are in seconds.
+
+    `stopped` is asked now and then whether to go on; `tell` is told of the progress.
+    """
 
     caller: Caller
     segment: Segment
     columns: tuple[str, ...]
-    earlier: Mapping[int, Entry]
+    standing: Standing
     pace: Pace
-    limit_name: str = "no limit"
-    stopped: Callable[[], HeadraceError | None] = lambda: None
+    total: int = 0
+    allowance: Allowance | None = None
+    over_budget: str = "skipped: budget"
+    deadline: float = float("inf")
+    past_deadline: str = "skipped: deadline"
+    stopped: Callable[[], Awaitable[HeadraceError | None]] = _never_stopped
+    tell: Callable[[Progress], None] = lambda progress: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -84,8 +113,13 @@ class Calls:
         self._outcome = Outcome()
         self._resume_at = 0.0
         self._every_failure_named_a_pause = True
-        self._refused: HeadraceError | None = None  # why no further call is made in this try
+        self._halted = asyncio.Event()  # no further call is made in this try
+        self._error: HeadraceError | None = None  # why
+        self._waiting: set[asyncio.Task[Any]] = set()  # workers that wait for their turn
         self._pauses = 0  # in a row, with no answer between them
+        self._failures = 0  # in a row, with no answer between them
+        self._ended_before = self.standing.count(RowStatus.OK) + self.standing.count(RowStatus.FAILED)
+        self._meter = Meter(self.total, self._ended_before, self.clock())
 
     async def run(self, rows: Iterable[dict[str, Any]], in_flight: int) -> Outcome:
         """Call every row that has not ended yet, at most `in_flight` at once.
@@ -94,78 +128,130 @@ class Calls:
         the error of `stopped` once that gives one, after the calls in flight; `PermanentError` where the API asks for a
         longer pause than anybody should wait for.
         """
-        due = (row for row in rows if not self._ended(row["n"]))
+        due = (row for row in rows if self.standing.status(row["n"]) in (None, RowStatus.RETRY))
+        await self._look()
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(in_flight):
-                    group.create_task(self._work(due))
+                workers = [group.create_task(self._work(due)) for _ in range(in_flight)]
+                watch = group.create_task(self._watch())
+                await asyncio.wait(workers)
+                watch.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        if self._refused:
-            raise self._refused
+        if self._error is not None:
+            raise self._error
         left = self._resume_at - self.clock()
         if self._every_failure_named_a_pause or left > 0:
             self._outcome.wait = max(0.0, left)
         return self._outcome
 
-    def _ended(self, number: int) -> bool:
-        entry = self.earlier.get(number)
-        return entry is not None and entry.status is not RowStatus.RETRY
+    def progress(self) -> Progress:
+        """How far the chunk is."""
+        outcome = self._outcome
+        done = self._ended_before + outcome.ok + outcome.failed
+        failed = self.standing.count(RowStatus.FAILED) + outcome.failed
+        return self._meter.read(done, failed, outcome.transient, self.pace.waiting, self.clock())
 
     async def _work(self, due: Iterable[dict[str, Any]]) -> None:
         for row in due:
-            await self._wait()
-            if self._refused or self._pauses > PAUSES_IN_A_ROW:
-                return
-            if error := self.stopped():
-                self._refused = error
+            if not await self._may_start():
                 return
             await self._call(row)
 
-    async def _wait(self) -> None:
+    async def _may_start(self) -> bool:
+        if self._halted.is_set():
+            return False
+        worker = asyncio.current_task()
+        assert worker is not None
+        self._waiting.add(worker)
+        try:
+            await self.pace.start()
+            if self.allowance and not self._halted.is_set() and not await self.allowance.take():
+                self._leave(self.over_budget)
+        except asyncio.CancelledError:
+            if not self._halted.is_set():
+                raise
+            worker.uncancel()
+        except TransientError as error:  # the limit's own database: what is in flight is not to be lost for it
+            self._halt(error)
+        finally:
+            self._waiting.discard(worker)
+        return not self._halted.is_set()
+
+    async def _watch(self) -> None:
+        tell_at = self.clock() + FIRST_WORD_AFTER
         while True:
-            wait = await self.pace.reserve()
-            if wait >= WORTH_SAYING:
-                log.info("waiting %.0f s for the limit %s", wait, self.limit_name)
-            await self.sleep(wait)
-            pause = self._resume_at - self.clock()
-            if pause <= 0:
-                return
-            # A start reserved before the pause is void: after it, all would start at once.
-            await self.sleep(pause)
+            await self.sleep(WATCH_EVERY)
+            await self._look()
+            if self.clock() >= tell_at:
+                self.tell(self.progress())
+                tell_at = self.clock() + TELL_EVERY
+
+    async def _look(self) -> None:
+        """Whether to go on."""
+        if error := await self.stopped():
+            self._halt(error)
+        elif self.clock() >= self.deadline:
+            self._leave(self.past_deadline)
+
+    def _halt(self, error: HeadraceError | None = None) -> None:
+        """Make no further call; those in flight are finished, those that wait for their turn give it up."""
+        self._error = self._error or error
+        self._halted.set()
+        for worker in self._waiting:
+            worker.cancel()
+
+    def _leave(self, reason: str) -> None:
+        """Make no further call in this run: the rest of the rows is skipped for `reason`."""
+        if not self._halted.is_set():
+            self._outcome.left = reason
+            self._halt()
 
     async def _call(self, row: dict[str, Any]) -> None:
         number = row["n"]
-        before = self.earlier.get(number)
-        attempts = before.attempts + 1 if before else 1
+        attempts = self.standing.attempts(number) + 1
         try:
             answer = await self.caller.call(dict(zip(self.columns, row["v"], strict=True)))
         except TransientError as error:
             self._outcome.transient += 1
             self._outcome.note_error(f"row {number} ({row['key']}): {error}")
-            self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))
-            if error.retry_after is None:
-                self._every_failure_named_a_pause = False
-            else:
-                await self._pause(error.retry_after)
+            await self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))
+            await self._failed_for_now(error)
         except AccessError as error:
-            self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))  # called again once cleared
+            # Called again once a person has mended the credentials.
+            await self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))
             raise
         except PermanentError as error:
             self._outcome.failed += 1
+            self._failures = 0
             self._outcome.note_error(f"row {number} ({row['key']}): {error}")
-            self.segment.append(Entry(number, RowStatus.FAILED, attempts, str(error)))
+            await self.segment.append(Entry(number, RowStatus.FAILED, attempts, str(error)))
         else:
             self._outcome.ok += 1
-            self._pauses = 0
-            self.segment.append(Entry(number, RowStatus.OK, attempts, answer=answer))
+            self._pauses = self._failures = 0
+            await self.segment.append(Entry(number, RowStatus.OK, attempts, answer=answer))
+
+    async def _failed_for_now(self, error: TransientError) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW and not self._halted.is_set():
+            log.warning("%d calls in a row failed: the rest is left to the next try", self._failures)
+            self._halt()
+        if error.retry_after is None:
+            self._every_failure_named_a_pause = False
+        else:
+            await self._pause(error.retry_after)
 
     async def _pause(self, seconds: float) -> None:
         if seconds > LONGEST_PAUSE:
             limit = f"the longest that is waited for is {LONGEST_PAUSE:.0f} s"
-            self._refused = PermanentError(f"the API asks for a pause of {seconds:.0f} s; {limit}")
+            self._halt(PermanentError(f"the API asks for a pause of {seconds:.0f} s; {limit}"))
             return
         log.warning("the API asks for a pause of %.0f s", seconds)
         self._pauses += self.clock() >= self._resume_at  # calls that were in flight together ask for one pause
         self._resume_at = max(self._resume_at, self.clock() + seconds)
-        await self.pace.defer(seconds)
+        if self._pauses > PAUSES_IN_A_ROW:
+            self._halt()
+        try:
+            await self.pace.defer(seconds)
+        except TransientError as error:
+            self._halt(error)

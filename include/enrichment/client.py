@@ -1,55 +1,31 @@
-"""One call for one row: how it is addressed, sent, bounded, and what its answer means.
+"""One call for one row: sent, bounded in time and size, and led along redirects of the same host.
 
-408, 425, 429, 5xx, a timeout, a dropped connection, an answer that is no JSON and a soft error are transient; 401 and
-403 concern every row; any other status from 400 on is permanent for the row (RFC 9110, RFC 6585, RFC 8470).
+A timeout and a dropped connection are transient, an untrusted certificate is permanent; what an answer itself means is
+told in `answer.py`.
 """
 
 import asyncio
-import email.utils
-import json
-import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
 
 from include.common.errors import PermanentError, TransientError
-from include.common.templates import Template, render_json
-from include.enrichment.endpoint import Endpoint, redacted
+from include.enrichment.addressing import Addressing
+from include.enrichment.answer import AccessError, Answer, AnswerReader, retry_after
+from include.enrichment.deadline import Deadlines
+from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Expected, Request
+from include.enrichment.proxy import is_proxied, with_netrc
 
-TRANSIENT = frozenset({408, 425, 429})
+__all__ = ["AccessError", "Client", "retry_after"]
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 READ_BYTES = 64 * 1024
-# Characters of an answer that an error quotes, and bytes that are looked at for them.
-QUOTED_LENGTH = 200
-LOOKED_AT = 4096
-MAX_DEPTH = 100
-
-
-class AccessError(PermanentError):
-    """401 or 403: the credentials are refused, so every other row would be refused as well."""
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds named by a `Retry-After` header (seconds or an HTTP date, RFC 9110 10.2.3); None for neither."""
-    if value is None:
-        return None
-    if re.fullmatch(r"\s*\d{1,15}(\.\d{1,15})?\s*", value, re.ASCII):
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-        if moment.tzinfo is None:  # RFC 9110 5.6.7: an HTTP date is in GMT, said or not
-            moment = moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
 
 
 class Client:
@@ -66,15 +42,20 @@ class Client:
         self._endpoint = endpoint
         self._expected = expected
         self._clock = clock
-        self._path = Template("request.path", request.path)
-        # A row's URL is the address, then the rendered path; the address's own query stays in front of ours.
-        base = URL(endpoint.url).with_fragment(None)
-        self._host = base
-        self._base = str(base.with_query(None).with_user(None)).rstrip("/")
-        self._query = [*base.query.items(), *endpoint.query.items()]
+        self._host = URL(endpoint.url)
+        self._addressing = Addressing(request, endpoint)
+        self._reader = AnswerReader(endpoint, expected, clock)
         self._session: aiohttp.ClientSession | None = None
+        self._deadlines: Deadlines | None = None
 
     async def __aenter__(self) -> "Client":
+        self._deadlines = Deadlines(self._request.timeout)
+        # A proxy is left to aiohttp to look up: one that it is told is also told the session's headers, credentials
+        # among them.
+        proxied = await asyncio.to_thread(is_proxied, self._host)
+        if not proxied:
+            self._endpoint = await asyncio.to_thread(with_netrc, self._endpoint)
+            self._reader = AnswerReader(self._endpoint, self._expected, self._clock)
         headers = {"Accept": "application/json", "User-Agent": "headrace", **self._endpoint.headers}
         if authorization := self._endpoint.basic_authorization():
             headers.setdefault("Authorization", authorization)
@@ -85,38 +66,35 @@ class Client:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # `call` has the request's own
-            trust_env=True,  # HTTPS_PROXY and NO_PROXY, as everywhere else
+            trust_env=proxied,
         )
+        # A GET whose connection breaks would be sent once more behind our back: the ledger would count one call, the
+        # server two. There is no public way to say so.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._session:
             await self._session.close()
+        if self._deadlines:
+            self._deadlines.close()
 
     def url_for(self, row: Mapping[str, str]) -> str:
-        """The URL of a row's call, each value percent-encoded as one path segment or query value.
-
-        Raises `PermanentError` for a value that would change the path itself.
-        """
-        path = self._path.render(row, lambda value: quote(value, safe=""))
-        if any(segment in (".", "..") for segment in path.split("/")):
-            raise PermanentError("`.` and `..` are not values that a path can hold")
-        query = [
-            *self._query,
-            *((name, Template(name, text).render(row)) for name, text in self._request.query.items()),
-        ]
-        url = self._base + (path if path.startswith("/") or not path else f"/{path}")
-        return url + ("&" if "?" in path else "?") + urlencode(query) if query else url
+        """The URL of a row's call; raises `PermanentError` for a value that would change the path itself."""
+        return self._addressing.text_for(row)
 
     async def call(self, row: Mapping[str, str]) -> Any:
         """The decoded JSON that answers for `row` (column -> value).
 
         Raises `TransientError` where a later try may succeed, `AccessError` for 401 and 403, `PermanentError` else.
         """
-        assert self._session is not None, "use `async with`"
+        return self._reader.value(await self._answer(row))
+
+    async def _answer(self, row: Mapping[str, str]) -> Answer:
+        assert self._deadlines is not None, "use `async with`"
         try:
-            async with asyncio.timeout(self._request.timeout):
-                status, headers, body = await self._exchange(row)
+            with self._deadlines.start():
+                return await self._exchange(row)
         except TimeoutError as error:
             raise TransientError(f"no complete answer within {self._request.timeout:g} s") from error
         except (aiohttp.ClientConnectorCertificateError, ssl.SSLError) as error:
@@ -125,25 +103,24 @@ class Client:
             raise PermanentError("the URL made of the row's values is not valid") from error
         except (aiohttp.ClientError, OSError) as error:
             raise TransientError(self._clean(f"connection failed: {error or type(error).__name__}")) from error
-        return self._read(status, headers, body)
 
-    async def _exchange(self, row: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+    async def _exchange(self, row: Mapping[str, str]) -> Answer:
         assert self._session is not None
-        method, url = self._request.method, self.url_for(row)
-        headers = {name: Template(name, text).render(row) for name, text in self._request.headers.items()}
-        for name, value in headers.items():
-            if "\r" in value or "\n" in value:
-                raise PermanentError(f"the header `{name}` would hold a line break")
-        body = None if self._request.json is None else render_json("request.json", self._request.json, row)
+        addressing = self._addressing
+        method, url, headers = self._request.method, addressing.url_for(row), addressing.headers_for(row)
+        body = addressing.json_for(row)
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._session.request(
-                method, URL(url, encoded=True), headers=headers, json=body, allow_redirects=False
-            ) as response:
-                if response.status not in REDIRECTS or "Location" not in response.headers:
-                    return response.status, response.headers, await self._body(response)
-                url = str(self._redirect(response))
-                if response.status == 303 or (response.status in (301, 302) and method == "POST"):
-                    method, body = "GET", None
+            response = await self._session.request(method, url, headers=headers, json=body, allow_redirects=False)
+            try:
+                status = response.status
+                if status not in REDIRECTS or "Location" not in response.headers:
+                    return Answer(status, response.headers, await self._body(response.content))
+                url = self._redirect(response)
+            finally:
+                if not response.closed:
+                    response.release()
+            if status == 303 or (status in (301, 302) and method == "POST"):
+                method, body = "GET", None
         raise PermanentError(f"more than {MAX_REDIRECTS} redirects")
 
     def _redirect(self, response: aiohttp.ClientResponse) -> URL:
@@ -161,70 +138,17 @@ class Client:
             )
         return target
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for part in response.content.iter_chunked(READ_BYTES):
-            body += part
-            if len(body) > self._request.max_bytes:
-                raise PermanentError(f"the answer is larger than {self._request.max_bytes} bytes")
-        return bytes(body)
-
-    def _read(self, status: int, headers: Mapping[str, str], body: bytes) -> Any:
-        wait = retry_after(headers.get("Retry-After"), self._clock())
-        if status in (401, 403):
-            raise AccessError(
-                f"{status}: {redacted(self._endpoint.url)} refuses the credentials (from {self._endpoint.origin})"
-            )
-        if status in TRANSIENT or status >= 500:
-            raise TransientError(self._describe(status, body), wait)
-        if not 200 <= status < 300:
-            raise PermanentError(self._describe(status, body))
-        if status == 204 and not self._expected:
-            return None
-        try:
-            # Python's own decoder: it keeps integers of any size, and reads NaN, which some servers send.
-            answer = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise TransientError(f"{status} with a body that is not JSON: {self._excerpt(body)}", wait) from error
-        if body.count(b"{") + body.count(b"[") > MAX_DEPTH and not _is_shallow(answer):
-            raise PermanentError(f"the answer is nested deeper than {MAX_DEPTH} levels")
-        if self._expected:
-            self._check(answer, self._expected, wait)
-        return answer
-
-    def _check(self, answer: Any, expected: Expected, wait: float | None) -> None:
-        found = answer if isinstance(answer, Mapping) else {}
-        value = found.get(expected.key)
-        if value not in (None, "", [], {}) and (expected.kind == "any" or isinstance(value, Mapping)):
-            return
-        note = next((found[name] for name in expected.notes if name in found), None)
-        said = f": {self._clean(str(note))[:QUOTED_LENGTH]}" if note else ""
-        raise TransientError(f"200 without `{expected.key}`{said}", wait)
-
-    def _describe(self, status: int, body: bytes) -> str:
-        return f"{status}: {self._excerpt(body)}" if body.strip() else f"{status}"
-
-    def _excerpt(self, body: bytes) -> str:
-        text = self._clean(body[:LOOKED_AT].decode("utf-8", "replace"))
-        if len(body) > LOOKED_AT:  # a secret that is cut off at the end was not recognized
-            text = text[: -max(map(len, self._endpoint.secrets), default=1)]
-        text = " ".join(text.split())
-        return f"`{text[:QUOTED_LENGTH]}{'…' * (len(text) > QUOTED_LENGTH)}`" if text else "(empty)"
+    async def _body(self, content: aiohttp.StreamReader) -> bytes:
+        """The whole body, decompressed; read in parts, so that one over the limit is never held whole."""
+        body = await content.read(READ_BYTES)
+        if not content.at_eof():
+            parts = bytearray(body)
+            while not content.at_eof() and len(parts) <= self._request.max_bytes:
+                parts += await content.read(READ_BYTES)
+            body = bytes(parts)
+        if len(body) > self._request.max_bytes:
+            raise PermanentError(f"the answer is larger than {self._request.max_bytes} bytes")
+        return body
 
     def _clean(self, text: str) -> str:
         return self._endpoint.without_secrets(text)
-
-
-def _is_shallow(answer: Any) -> bool:
-    """Whether `answer` is nested at most `MAX_DEPTH` deep; what walks it later does so by recursion."""
-    level = [answer]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return True
-    return False

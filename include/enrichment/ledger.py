@@ -1,19 +1,34 @@
-"""The row ledger: every call's end is appended to a segment as it comes, so that no retry repeats an answered row.
+"""The row ledger: every call's end is written to a segment as it comes, so that no retry repeats an answered row.
 
-A segment is a file of one try of one chunk, `<chunk>.<try>.jsonl`; in a chunk the newest entry of a row counts. A task
-that is killed leaves at most one unfinished line, which is not read.
+A segment belongs to one try of one chunk: a file `<chunk>.<try>.jsonl` that is appended to, or in a bucket small
+objects `<chunk>.<try>.<writer>.<number>.jsonl`. Of several entries of a row the newest counts. A task that is killed
+leaves at most one unfinished line, which is not read.
 """
 
-import json
+import asyncio
+import bisect
+import itertools
+import tempfile
+import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from include.enrichment.models import RowStatus
+from include.common.errors import TransientError
+from include.common.jsontext import decode, encode
+from include.common.storage import Place, listed
+from include.enrichment.models import Chunk, RowStatus
+
+# Objects of a bucket that are fetched at the same time.
+FETCHED_AT_ONCE = 64
+_STATUSES = (None, RowStatus.OK, RowStatus.FAILED, RowStatus.RETRY)
+_CODES = {status: code for code, status in enumerate(_STATUSES)}
+MOST_ATTEMPTS = 65535
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """How row `n` stands after `attempts` calls: the answer where it is ok, else the last error."""
 
@@ -23,54 +38,204 @@ class Entry:
     error: str | None = None
     answer: Any = None
 
+    def line(self) -> bytes:
+        """As one line of a segment."""
+        fields: dict[str, Any] = {"n": self.n, "status": self.status.value, "attempts": self.attempts}
+        if self.status is RowStatus.OK:
+            fields["answer"] = self.answer
+        else:
+            fields["error"] = self.error
+        return encode(fields) + b"\n"
 
-class Segment:
-    """The entries of one try of one chunk, open for appending."""
 
-    def __init__(self, folder: Path, chunk: int, try_number: int) -> None:
-        path = folder / f"{chunk:05d}.{try_number:03d}.jsonl"
-        self._stream: BinaryIO = path.open("ab")
-        if self._stream.tell():  # the same try twice (a lost task found again): finish the line that a kill cut off
-            self._stream.write(b"\n")
+class Segment(Protocol):
+    """The entries of one try of one chunk, open for writing. Use as an async context manager."""
 
-    def __enter__(self) -> "Segment":
+    async def __aenter__(self) -> "Segment": ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def append(self, entry: Entry) -> None:
+        """Returns once the entry survives the end of this process; `TransientError` where it could not be kept."""
+
+
+def open_segment(folder: Place, chunk: int, try_number: int) -> Segment:
+    """A segment in `folder`, which exists."""
+    name = f"{chunk:05d}.{try_number:03d}"
+    if isinstance(folder, Path):
+        return FileSegment(folder / f"{name}.jsonl")
+    return ObjectSegment(folder, name)
+
+
+class FileSegment:
+    """A segment as a local file; an entry is kept once the operating system has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def __aenter__(self) -> "FileSegment":
+        try:
+            self._stream: BinaryIO = self._path.open("ab")
+            if self._stream.tell():  # the same try twice (a lost task found again): finish a line that a kill cut off
+                self._stream.write(b"\n")
+        except OSError as error:
+            raise _unwritten(self._path, error) from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            self._stream.close()
+        except OSError as error:  # what could not be written before
+            raise _unwritten(self._path, error) from error
+
+    async def append(self, entry: Entry) -> None:
+        """See `Segment`."""
+        try:
+            self._stream.write(entry.line())
+            self._stream.flush()
+        except OSError as error:
+            raise _unwritten(self._path, error) from error
+
+
+class ObjectSegment:
+    """A segment as small objects of a bucket: what comes while one is written goes into the next.
+
+    `append` returns when its object is there, so a kill loses no more than the calls that wait for it.
+    """
+
+    def __init__(self, folder: Place, name: str) -> None:
+        # Two writers of one try (a lost task found again) must not write over each other.
+        self._name = f"{name}.{time.time_ns():016x}"
+        self._folder = folder
+        self._numbers = itertools.count()
+        self._lines: list[bytes] = []
+        self._next: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+
+    async def __aenter__(self) -> "ObjectSegment":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._next:
+            await self._next
+        async with self._writing:  # what a cancelled caller no longer waits for
+            pass
+
+    async def append(self, entry: Entry) -> None:
+        """See `Segment`."""
+        self._lines.append(entry.line())
+        if self._next is None:
+            self._next = asyncio.create_task(self._write())
+        await asyncio.shield(self._next)
+
+    async def _write(self) -> None:
+        async with self._writing:
+            lines, self._lines, self._next = self._lines, [], None
+            target = self._folder / f"{self._name}.{next(self._numbers):08d}.jsonl"
+            try:
+                await asyncio.to_thread(target.write_bytes, b"".join(lines))
+            except Exception as error:
+                raise _unwritten(target, error) from error
+
+
+def _unwritten(path: Place, error: Exception) -> TransientError:
+    return TransientError(f"the answers cannot be kept in `{path}`: {getattr(error, 'strerror', None) or error}")
+
+
+class ChunkLedger:
+    """The newest entry of each row of one chunk, in 11 bytes of memory a row. Use as a context manager.
+
+    `after_try` leaves out the tries up to that one. `OSError` where the segments cannot be read.
+    """
+
+    def __init__(self, folder: Place, chunk: Chunk, after_try: int = 0) -> None:
+        self._first = chunk.first_row
+        span = chunk.last_row - chunk.first_row + 1
+        self._codes = bytearray(span)
+        self._attempts = array("H", bytes(2 * span))
+        self._where = array("q", bytes(8 * span))
+        self._streams: list[BinaryIO] = []
+        self._starts: list[int] = []  # of each stream, as if they stood one behind the other
+        named = [path for path in listed(folder, f"{chunk.index:05d}.*.jsonl") if path.name.split(".")[1].isdecimal()]
+        found = [path for path in named if _order(path)[0] > after_try]
+        self._read(sorted(found, key=_order))
+
+    def __enter__(self) -> "ChunkLedger":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.close()
+        for stream in self._streams:
+            stream.close()
 
-    def append(self, entry: Entry) -> None:
-        """Hand the entry to the operating system: from here on it survives the end of this process."""
-        fields = {"n": entry.n, "status": entry.status, "attempts": entry.attempts}
-        if entry.status is RowStatus.OK:
-            fields["answer"] = entry.answer
-        else:
-            fields["error"] = entry.error
-        self._stream.write(json.dumps(fields).encode() + b"\n")
-        self._stream.flush()
+    def status(self, n: int) -> RowStatus | None:
+        """How row `n` stands; None where no call of it has ended."""
+        return _STATUSES[self._codes[n - self._first]]
+
+    def attempts(self, n: int) -> int:
+        """How often row `n` was called."""
+        return self._attempts[n - self._first]
+
+    def line(self, n: int) -> bytes:
+        """The newest entry of row `n`, which has one, as it was written; `read_entry` reads it."""
+        where = self._where[n - self._first]
+        index = bisect.bisect(self._starts, where) - 1
+        self._streams[index].seek(where - self._starts[index])
+        return self._streams[index].readline()
+
+    def count(self, status: RowStatus) -> int:
+        """How many rows stand like this."""
+        return self._codes.count(_CODES[status])
+
+    def _read(self, paths: list[Place]) -> None:
+        start = 0
+        for stream in _opened(paths):
+            self._streams.append(stream)
+            self._starts.append(start)
+            position = 0
+            for line in stream:
+                if entry := read_entry(line):
+                    self._note(entry, start + position)
+                position += len(line)
+            start += position
+
+    def _note(self, entry: Entry, where: int) -> None:
+        index = entry.n - self._first
+        if 0 <= index < len(self._codes):
+            self._codes[index] = _CODES[entry.status]
+            self._attempts[index] = min(entry.attempts, MOST_ATTEMPTS)
+            self._where[index] = where
 
 
-def read_segments(folder: Path, chunk: int) -> Iterator[Entry]:
-    """The entries of a chunk, oldest first; a row may come more than once."""
-    for path in sorted(folder.glob(f"{chunk:05d}.*.jsonl")):
-        yield from read_segment(path)
+def _order(path: Place) -> tuple[int, list[str]]:
+    """Older segments first: the try, then who wrote it when, and the object's number."""
+    _, number, *rest, _ = path.name.split(".")
+    return int(number), rest
 
 
-def read_segment(path: Path) -> Iterator[Entry]:
-    """The entries of one segment; a line cut off by a kill is passed over."""
-    with path.open("rb") as stream:
-        for line in stream:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            yield Entry(
-                found["n"], RowStatus(found["status"]), found["attempts"], found.get("error"), found.get("answer")
-            )
+def _opened(paths: list[Place]) -> Iterator[BinaryIO]:
+    """The segments as local files: themselves, or one that the objects of a bucket are fetched into."""
+    yield from (path.open("rb") for path in paths if isinstance(path, Path))
+    objects = [path for path in paths if not isinstance(path, Path)]
+    if not objects:
+        return
+    fetched = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the ledger)
+    names = [path.path for path in objects]
+    for start in range(0, len(names), FETCHED_AT_ONCE):
+        batch = names[start : start + FETCHED_AT_ONCE]
+        found = objects[0].fs.cat(batch)
+        contents = found if isinstance(found, dict) else {batch[0]: found}
+        for name in batch:
+            fetched.write(contents[name])
+    fetched.seek(0)
+    yield fetched
 
 
-def standing(folder: Path, chunk: int) -> dict[int, Entry]:
-    """How each row of a chunk stands, without its answer (which may be large)."""
-    return {
-        entry.n: Entry(entry.n, entry.status, entry.attempts, entry.error) for entry in read_segments(folder, chunk)
-    }
+def read_entry(line: bytes) -> Entry | None:
+    """An entry from its line; None for a line that a kill cut off, or that is none of ours."""
+    try:
+        found = decode(line)
+        n, status, attempts = found["n"], RowStatus(found["status"]), found["attempts"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    whole = type(n) is int and type(attempts) is int and attempts >= 0 and status in _CODES
+    return Entry(n, status, attempts, found.get("error"), found.get("answer")) if whole else None

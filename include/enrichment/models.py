@@ -1,17 +1,20 @@
 """What a pipeline is, and the small values that pass between its steps."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from include.common.errors import ConfigError
-from include.common.rate_limit import parse_rate
+from include.common.rate_limit import SECONDS, parse_rate
 from include.common.templates import Template, templates_in
 
 DELIMITERS = (",", ";", "\t", "|")
 ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251")
 # What `errors.csv` adds to the input's columns.
 OUTCOME = ("status", "attempts", "error")
+# The same rule for Python and for the schema of a DAG parameter.
+DURATION = r"^[1-9][0-9]{0,8} (second|minute|hour|day)s?(?![\s\S])"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -93,10 +96,12 @@ class Expected:
 class Pipeline:
     """The typed configuration of one CSV job. Raises `ConfigError` for values that cannot work.
 
-    `source` and `output` are paths, relative ones below the project's folder; `output` may hold the key
+    `source` and `output` are paths or URLs, relative ones below the project's folder; `output` may hold the key
     column (`results/{symbol}.json`) for one file a row. `key` names the column that identifies a row.
     `rate_limit` counts for all runs of the pipeline together. `pool` is the Airflow pool that caps requests in flight.
-    `transform` is `module:function`, a `DataFrame -> DataFrame`. `max_failed_ratio` is failed / (ok + failed).
+    `transform` is `module:function`, a `DataFrame -> DataFrame`; it gets the rows in parts, or all of them at once
+    where `whole`. `max_failed_ratio` is failed / (ok + failed). `max_calls` bounds the calls of a run and `deadline`
+    (`"50 minutes"`) its time; what is left then is skipped. The folders of the last `keep_runs` runs are kept.
     `delimiter` and `encoding` are detected when None. Up to `single_rows` rows, each is a task of its own.
     """
 
@@ -113,6 +118,10 @@ class Pipeline:
     delimiter: str | None = None
     encoding: str | None = None
     single_rows: int = 20
+    whole: bool = False
+    max_calls: int | None = None
+    deadline: str | None = None
+    keep_runs: int = 72
 
     def __post_init__(self) -> None:
         for name in ("name", "source", "output", "key", "pool"):
@@ -121,8 +130,14 @@ class Pipeline:
         parse_rate(self.rate_limit)
         if not isinstance(self.max_failed_ratio, int | float) or not 0 <= self.max_failed_ratio <= 1:
             raise ConfigError(f"max_failed_ratio is `{self.max_failed_ratio}`; allowed is a number from 0 to 1")
-        if not isinstance(self.single_rows, int) or self.single_rows < 0:
-            raise ConfigError(f"single_rows is `{self.single_rows}`; allowed is a whole number from 0")
+        _whole_number("single_rows", self.single_rows, 0)
+        _whole_number("keep_runs", self.keep_runs, 1)
+        if self.max_calls is not None:
+            _whole_number("max_calls", self.max_calls, 1)
+        if self.deadline is not None:
+            parse_duration(self.deadline, "deadline")
+        if not isinstance(self.whole, bool):
+            raise ConfigError(f"whole is `{self.whole}`; allowed is True or False")
         if self.delimiter is not None:
             _one_of("delimiter", self.delimiter, DELIMITERS)
         if self.encoding is not None:
@@ -131,6 +146,14 @@ class Pipeline:
         if not (function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
             raise ConfigError(f"transform is `{self.transform}`; allowed is `module:function`")
         check_output(self.output, self.key)
+
+
+def parse_duration(text: str, field: str) -> float:
+    """Seconds of `"50 minutes"` or `"2 hours"`; else `ConfigError` naming `field`."""
+    if not isinstance(text, str) or not re.match(DURATION, text):
+        raise ConfigError(f"{field} is `{text}`; allowed is a time such as `90 seconds`, `50 minutes`, `2 hours`")
+    count, unit = text.split(" ")
+    return float(int(count) * SECONDS[unit.removesuffix("s")])
 
 
 def check_output(output: str, key: str, name: str = "output") -> None:
@@ -144,12 +167,14 @@ def check_output(output: str, key: str, name: str = "output") -> None:
 class Chunk:
     """A run of rows for one mapped task: `length` bytes from `offset` of the run's `rows.jsonl`.
 
-    `label` names the task instance: the row's key for a single row, "rows 201-400" otherwise.
+    `label` names the task instance: the row's key for a single row, "rows 201-400" otherwise. Of the numbers from
+    `first_row` to `last_row`, `rows` are to be called.
     """
 
     index: int
     label: str
     first_row: int
+    last_row: int
     rows: int
     offset: int
     length: int
@@ -172,6 +197,11 @@ class Counts:
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name} is `{value}`; allowed is one of {', '.join(map(repr, allowed))}")
+
+
+def _whole_number(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{name} is `{value}`; allowed is a whole number from {least}")
 
 
 def _positive(name: str, value: float) -> None:

@@ -1,134 +1,258 @@
 """Planning a run: check and snapshot the CSV, set aside the rows that cannot be called, cut the rest into chunks."""
 
+import errno
 import hashlib
 import itertools
-import json
 import math
-import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from include.common.errors import BadInputError, ConfigError
+from include.common.jsontext import decode, encode
+from include.common.rate_limit import Rate, parse_rate
+from include.common.storage import COPY_BYTES, Place, open_to_read, remove_folder, scratch
 from include.common.templates import quoted
+from include.enrichment.keys import SeenKeys
 from include.enrichment.models import Chunk, Pipeline, RowStatus, carried_outcome, check_output
 from include.enrichment.reader import CsvFile, Row, detect
+from include.enrichment.results import settle
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import ANSWER
 
-COPY_BYTES = 1024 * 1024
+# Seconds between two calls from which on tasks mostly wait: more of them, or a row a task, would only hold workers.
+SLOW = 1.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a run was asked for: absolute paths, and the run's own choices over the pipeline's."""
+    """What a run was asked for: absolute places, and the run's own choices over the pipeline's.
 
-    source: Path
-    output: str
+    `retry` is the folder of an earlier run whose answers are kept and whose other rows are called; `source`, `key` and
+    `limit` are that run's then. `deadline` is in seconds from the run's start.
+    """
+
+    source: Place
+    output: Place
     key: str
     rate_limit: str
     limit: int | None = None
     dry_run: bool = False
     api: str = ""
+    api_origin: str = ""
+    api_url: str | None = None
+    max_calls: int | None = None
+    deadline: float | None = None
+    retry: RunFolder | None = None
 
 
-def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, tasks: int) -> list[Chunk]:
+@dataclass(frozen=True)
+class Capacity:
+    """What the pool allows: so many mapped tasks at once, each with so many requests in flight."""
+
+    tasks: int
+    requests_per_task: int = 1
+
+
+def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacity) -> list[Chunk]:
     """Fill the run's folder and return the chunks to call; none for a dry run.
 
-    `tasks` is how many mapped tasks the pool lets run at once. Raises `BadInputError` or `ConfigError`, with
-    nothing called, where the source or the configuration cannot work. An earlier plan of the same run is replaced.
+    Raises `BadInputError` or `ConfigError`, with nothing called, where the source or the configuration cannot work. An
+    earlier plan of the same run is replaced.
     """
     folder.forget_plan()
-    check_output(job.output, job.key)
+    check_output(str(job.output), job.key)
+    earlier = job.retry.read_plan() if job.retry else None
     try:
         _check_paths(job)
-    except OSError as error:  # a name that no file can have
+    except OSError as error:
+        if error.errno == errno.EIO:  # a bucket that is not reached may be later
+            raise
+        # A name that no file can have.
         raise BadInputError(f"`{error.filename}` cannot be used: {error.strerror}") from error
     except (RuntimeError, ValueError) as error:  # a loop of links, a NUL
         raise BadInputError(f"source `{job.source}` or output `{job.output}` cannot be used: {error}") from error
-    if folder.path.exists():
-        shutil.rmtree(folder.path)
-    folder.path.mkdir(parents=True)
-    size, digest = _snapshot(job.source, folder.input)
-    form = detect(folder.input, job.key, pipeline.encoding, pipeline.delimiter, name=str(job.source))
-    with CsvFile(folder.input, form, name=str(job.source)) as table:
+    remove_folder(folder.path)
+    folder.create()
+    with scratch(folder.path) as work:
+        if job.retry and earlier:
+            made, marks = _from_earlier(job.retry, earlier, work, folder)
+        else:
+            made, marks = _from_source(pipeline, job, work, folder)
+    made = replace(
+        made,
+        output=str(job.output),
+        rate_limit=job.rate_limit,
+        dry_run=job.dry_run,
+        api=job.api,
+        api_origin=job.api_origin,
+        api_url=job.api_url,
+        max_calls=job.max_calls,
+        deadline=job.deadline,
+        chunks=() if job.dry_run else tuple(marks.chunks(_tasks(pipeline, job.rate_limit, marks.rows, capacity))),
+    )
+    folder.write_plan(made)
+    return list(made.chunks)
+
+
+def _tasks(pipeline: Pipeline, rate_limit: str, rows: int, capacity: Capacity) -> int:
+    """How many mapped tasks are worth having.
+
+    A row a task for few rows. Else as many as the pool lets run at once, or fewer where these keep the limit
+    busy even if every call takes its whole timeout.
+    """
+    rate = parse_rate(rate_limit)
+    if rows <= pipeline.single_rows and (rate is None or rate.interval < SLOW):
+        return max(1, rows)
+    worth = requests_worth(rate, pipeline.request.timeout)
+    return capacity.tasks if worth is None else min(capacity.tasks, math.ceil(worth / capacity.requests_per_task))
+
+
+def requests_worth(rate: Rate | None, timeout: float) -> int | None:
+    """How many requests in flight keep a limit busy even if each takes its whole `timeout`; None without a limit.
+
+    More of them would only wait, and hold starts that nobody else can use.
+    """
+    return None if rate is None else max(1, math.ceil(timeout / rate.interval))
+
+
+def _from_source(pipeline: Pipeline, job: Job, work: Path, folder: RunFolder) -> tuple[Plan, "_Marks"]:
+    """Snapshot the source into `work` and sort its rows."""
+    name = str(job.source)
+    snapshot = work / folder.input.name
+    size, digest = _snapshot(job.source, snapshot)
+    form = detect(snapshot, job.key, pipeline.encoding, pipeline.delimiter, name=name)
+    with CsvFile(snapshot, form, name=name) as table:
         if job.key not in table.columns:
             raise BadInputError(
-                f"`{job.source}` has no key column `{job.key}`; the columns found are {quoted(table.columns)}"
+                f"`{name}` has no key column `{job.key}`; the columns found are {quoted(table.columns)}"
             )
         if ANSWER in table.columns:
-            raise BadInputError(f"`{job.source}` has a column `{ANSWER}`, a name kept for the answers; rename it")
+            raise BadInputError(f"`{name}` has a column `{ANSWER}`, a name kept for the answers; rename it")
         for template in pipeline.request.templates():
             template.check_columns(table.columns)
-        with _Sorter(table.columns, job.key, folder) as sorter:
+        with _Sorter(table.columns, job.key, work / folder.rows.name, work / folder.rejects.name) as sorter:
             for row in itertools.islice(table.rows(), job.limit):
                 sorter.add(row)
     if not sorter.rows:
-        raise BadInputError(f"`{job.source}` has a header and no rows; expected at least one")
-    folder.write_plan(
-        Plan(
-            source=str(job.source),
-            source_bytes=size,
-            source_sha256=digest,
-            encoding=form.encoding,
-            delimiter=form.delimiter,
-            columns=table.columns,
-            key=job.key,
-            output=job.output,
-            rate_limit=job.rate_limit,
-            limit=job.limit,
-            dry_run=job.dry_run,
-            rows=sorter.rows,
-            to_call=sorter.marks.rows,
-            api=job.api,
-        )
-    )
-    folder.segments.mkdir()
-    if job.dry_run:
-        return []
-    single = sorter.marks.rows <= pipeline.single_rows
-    return sorter.marks.chunks(sorter.marks.rows if single else tasks)
+        raise BadInputError(f"`{name}` has a header and no rows; expected at least one")
+    return Plan(
+        source=name,
+        source_bytes=size,
+        source_sha256=digest,
+        encoding=form.encoding,
+        delimiter=form.delimiter,
+        columns=table.columns,
+        key=job.key,
+        output="",
+        rate_limit="",
+        limit=job.limit,
+        dry_run=False,
+        rows=sorter.rows,
+        to_call=sorter.marks.rows,
+    ), sorter.marks
+
+
+def _from_earlier(earlier: RunFolder, made: Plan, work: Path, folder: RunFolder) -> tuple[Plan, "_Marks"]:
+    """Take over an earlier run's rows and answers; what has no answer there and can be called is to be called.
+
+    All of it is copied, so that the earlier run may be pruned, and this one be taken over in its turn.
+    """
+    if made.dry_run:
+        raise BadInputError(f"retry_failed_of is `{earlier.run_id}`: a dry run, in which nothing was called")
+    _snapshot(earlier.input, work / folder.input.name)
+    key = made.columns.index(made.key)
+    marks, kept = _Marks(), 0
+    names = (folder.rows.name, folder.kept.name, folder.rejects.name)
+    with (
+        (work / names[0]).open("wb") as calls,
+        (work / names[1]).open("wb") as answered,
+        (work / names[2]).open("wb") as rejects,
+    ):
+        for row in settle(earlier, made, answers=True):
+            if row.status is RowStatus.OK:
+                answered.write(
+                    _json_line({"n": row.number, "v": row.values, "attempts": row.attempts, "answer": row.answer})
+                )
+                kept += 1
+            elif row.callable:
+                line = _json_line({"n": row.number, "key": row.values[key], "v": row.values})
+                calls.write(line)
+                marks.add(row.number, row.values[key], len(line))
+            else:
+                rejects.write(_json_line({"n": row.number, "status": row.status, "error": row.error, "v": row.values}))
+    return replace(made, to_call=marks.rows, retry_failed_of=earlier.run_id, kept=kept), marks
 
 
 def _check_paths(job: Job) -> None:
-    if Path(job.output).is_dir():
-        raise ConfigError(f"output is `{job.output}`: a folder; allowed is the path of a file to write")
-    if Path(job.output).exists() and not Path(job.output).is_file():
-        raise ConfigError(f"output is `{job.output}`: not a regular file; allowed is the path of a file to write")
-    if Path(job.output).resolve() == job.source.resolve():
+    if isinstance(job.output, Path):
+        _check_local_output(job.output)
+    if str(job.output) == str(job.source) or _same_file(job.output, job.source):
         raise ConfigError(f"output is `{job.output}`: the source itself, which would be overwritten")
+    if job.retry is None:
+        _check_source(job.source)
+
+
+def _check_source(source: Place) -> None:
+    if not isinstance(source, Path):
+        try:
+            open_to_read(source).close()
+        except FileNotFoundError as error:
+            raise BadInputError(f"source `{source}` does not exist") from error
+    elif not source.is_file():
+        what = "is not a file" if source.exists() else "does not exist"
+        raise BadInputError(f"source `{source}` {'is a folder, not a file' if source.is_dir() else what}")
+
+
+def _same_file(one: Place, other: Place) -> bool:
+    return isinstance(one, Path) and isinstance(other, Path) and one.resolve() == other.resolve()
+
+
+def _check_local_output(output: Path) -> None:
+    if output.is_dir():
+        raise ConfigError(f"output is `{output}`: a folder; allowed is the path of a file to write")
+    if output.exists() and not output.is_file():
+        raise ConfigError(f"output is `{output}`: not a regular file; allowed is the path of a file to write")
     # Looked at before any call is paid for: the first folder that exists must take what is written below it.
-    above = next(folder for folder in Path(job.output).resolve().parents if folder.exists())
+    above = next(folder for folder in output.resolve().parents if folder.exists())
     try:
         tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
-        raise ConfigError(
-            f"output is `{job.output}`, but nothing can be written in `{above}`: {error.strerror}"
-        ) from error
-    if not job.source.is_file():
-        what = "is not a file" if job.source.exists() else "does not exist"
-        raise BadInputError(f"source `{job.source}` {'is a folder, not a file' if job.source.is_dir() else what}")
+        raise ConfigError(f"output is `{output}`, but nothing can be written in `{above}`: {error.strerror}") from error
 
 
-def read_rows(folder: RunFolder, chunk: Chunk) -> Iterator[dict[str, Any]]:
+def read_rows(rows: BinaryIO, chunk: Chunk) -> Iterator[dict[str, Any]]:
     """The chunk's rows as `plan` wrote them: `n` the row's number, `line`, `key`, `v` the values in column order."""
-    with folder.rows.open("rb") as stream:
-        stream.seek(chunk.offset)
-        for _ in range(chunk.rows):
-            yield json.loads(stream.readline())
+    for line in itertools.islice(rows, chunk.rows):
+        yield decode(line)
 
 
-def _snapshot(source: Path, target: Path) -> tuple[int, str]:
+def open_rows(folder: RunFolder, chunk: Chunk) -> BinaryIO:
+    """The run's `rows.jsonl` at the chunk's first row; of a bucket's, the chunk's part as a file of this machine."""
+    stream = open_to_read(folder.rows)
+    stream.seek(chunk.offset)
+    if isinstance(folder.rows, Path):
+        return stream
+    with stream:
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed by whoever reads it)
+        left = chunk.length
+        while left and (part := stream.read(min(left, COPY_BYTES))):
+            copy.write(part)
+            left -= len(part)
+        copy.seek(0)
+        return copy
+
+
+def _snapshot(source: Place, target: Path) -> tuple[int, str]:
     """Copy `source`, so that a file changed during the run harms nothing; returns its size and SHA-256."""
     digest = hashlib.sha256()
     size = 0
     try:
-        stream = source.open("rb")
+        stream = open_to_read(source)
     except OSError as error:
-        raise BadInputError(f"source `{source}` cannot be read: {error.strerror}") from error
+        raise BadInputError(f"source `{source}` cannot be read: {error.strerror or error}") from error
     with stream, target.open("wb") as copy:
         while part := _read(stream, source):
             digest.update(part)
@@ -137,37 +261,34 @@ def _snapshot(source: Path, target: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _read(stream: BinaryIO, source: Path) -> bytes:
+def _read(stream: BinaryIO, source: Place) -> bytes:
     try:
         return stream.read(COPY_BYTES)
     except OSError as error:
-        raise BadInputError(f"source `{source}` cannot be read: {error.strerror}") from error
+        raise BadInputError(f"source `{source}` cannot be read: {error.strerror or error}") from error
 
 
 class _Sorter:
-    """Puts each row where it belongs: `rows.jsonl` to be called, `rejects.jsonl` otherwise.
+    """Puts each row where it belongs: among those to be called (`calls`), or those that are not (`rejects`)."""
 
-    The keys seen are kept in a temporary SQLite file: exact, and memory does not grow with the rows.
-    """
-
-    def __init__(self, columns: tuple[str, ...], key: str, folder: RunFolder) -> None:
+    def __init__(self, columns: tuple[str, ...], key: str, calls: Path, rejects: Path) -> None:
         self.rows = 0
         self.marks = _Marks()
         self._key = columns.index(key)
         self._name = key
         self._outcome = [columns.index(name) for name in carried_outcome(columns)]
-        self._calls = folder.rows.open("wb")
-        self._rejects = folder.rejects.open("wb")
-        self._seen = sqlite3.connect("", isolation_level=None)  # "" is a private file that SQLite deletes itself
+        self._calls = calls.open("wb")
+        self._rejects = rejects.open("wb")
+        self._seen = SeenKeys()
 
     def __enter__(self) -> "_Sorter":
-        self._seen.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID")
-        self._seen.execute("BEGIN")
+        self._seen.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for resource in (self._calls, self._rejects, self._seen):
-            resource.close()
+        self._calls.close()
+        self._rejects.close()
+        self._seen.__exit__()
 
     def add(self, row: Row) -> None:
         self.rows += 1
@@ -182,8 +303,7 @@ class _Sorter:
         if not key:
             self._reject(row, RowStatus.SKIPPED, f"the key `{self._name}` is empty")
             return
-        if not self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, row.number)).rowcount:
-            first = self._seen.execute("SELECT row FROM seen WHERE key = ?", (key,)).fetchone()[0]
+        if (first := self._seen.note(key, row.number)) is not None:
             self._reject(row, RowStatus.SKIPPED, f"the key `{key}` was seen in row {first}")
             return
         line = _json_line({"n": row.number, "line": row.line, "key": key, "v": values})
@@ -205,7 +325,7 @@ class _Sorter:
 
 
 def _json_line(value: object) -> bytes:
-    return json.dumps(value).encode() + b"\n"  # ASCII, so that undecodable bytes survive as escapes
+    return encode(value) + b"\n"
 
 
 @dataclass(frozen=True)
@@ -250,5 +370,6 @@ class _Marks:
         for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
             rows = min(step * self._stride, self.rows - index * step * self._stride)
             label = start.key if rows == 1 else f"rows {start.number}-{end.previous}"
-            chunks.append(Chunk(index, label, start.number, rows, start.offset, end.offset - start.offset))
+            length = end.offset - start.offset
+            chunks.append(Chunk(index, label, start.number, end.previous, rows, start.offset, length))
         return chunks

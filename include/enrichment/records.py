@@ -6,38 +6,74 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from include.common.errors import ConfigError, PermanentError
 from include.common.files import replacing
+from include.common.jsontext import decode
+from include.common.storage import Place, open_to_read
 from include.common.templates import Template
+from include.enrichment.keys import SeenKeys
 from include.enrichment.run import file_name
 
 if TYPE_CHECKING:
     import pandas
 
 
-def write_records(frame: pandas.DataFrame, target: Path) -> int:
-    """Write a frame as JSON lines, keys in the order of its columns; returns how many.
+# What orjson has a form of its own for is left to `plain`, so that a value looks alike in every record.
+AS_PLAIN = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
+
+def write_records(frames: Iterable[pandas.DataFrame], target: Place) -> int:
+    """Write frames as JSON lines, one behind the other; returns how many records.
+
+    Every record has the columns of all frames, in the order in which they first appear; null where its frame has none.
     NaN, NaT and infinities become null, dates ISO 8601. Raises `ConfigError` where the columns repeat a name,
     `PermanentError` for a value that JSON has no form for.
     """
+    parts: list[tuple[int, list[str]]] = []  # rows and columns of each frame
+    with replacing(target) as stream:
+        for frame in frames:
+            columns = _columns(frame)
+            for values in zip(*(frame.iloc[:, index].tolist() for index in range(len(columns))), strict=True):
+                stream.write(_record(dict(zip(columns, values, strict=True))) + b"\n")
+            parts.append((len(frame) if columns else 0, columns))
+    columns = list(dict.fromkeys(name for rows, names in parts if rows for name in names))
+    if any(rows and names != columns for rows, names in parts):
+        _even_out(target, parts, columns)
+    return sum(rows for rows, _ in parts)
+
+
+def _columns(frame: pandas.DataFrame) -> list[str]:
     columns = [str(column) for column in frame.columns]
     if len(set(columns)) < len(columns):
         repeated = sorted({name for name in columns if columns.count(name) > 1})
         raise ConfigError(f"the transform returned the columns {repeated} twice; names must differ")
-    rows = 0
-    with replacing(target) as stream:
-        for values in zip(*(frame.iloc[:, index].tolist() for index in range(len(columns))), strict=True):
-            record = {name: plain(value, name) for name, value in zip(columns, values, strict=True)}
-            stream.write(
-                json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
-            )
-            rows += 1
-    return rows
+    return columns
+
+
+def _record(record: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(record, default=lambda value: plain(value, "record"), option=AS_PLAIN)
+    except TypeError:  # half a surrogate pair, a long integer, a key that is no text, or what JSON cannot hold
+        exact = {name: plain(value, name) for name, value in record.items()}
+        return json.dumps(exact, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+
+
+def _even_out(target: Place, parts: list[tuple[int, list[str]]], columns: list[str]) -> None:
+    """Give every record all `columns`, in their order."""
+    with open_to_read(target) as lines, replacing(target) as stream:
+        for rows, names in parts:
+            for line in itertools.islice(lines, rows):
+                if names == columns:
+                    stream.write(line)
+                    continue
+                record = decode(line)
+                stream.write(_record({name: record.get(name) for name in columns}) + b"\n")
 
 
 def plain(value: Any, place: str) -> Any:
@@ -59,6 +95,7 @@ def _from_library(value: Any, place: str) -> Any:
     """Values of pandas, numpy and the standard library."""
     import datetime
     import decimal
+    import enum
     import uuid
 
     import numpy
@@ -82,63 +119,69 @@ def _from_library(value: Any, place: str) -> Any:
         return plain(value.tolist(), place)
     if isinstance(value, decimal.Decimal):
         return str(value) if value.is_finite() else None
+    if isinstance(value, enum.Enum):
+        return plain(value.value, place)
     if isinstance(value, uuid.UUID | pandas.Period):
         return str(value)
     raise PermanentError(f"`{place}` is a {type(value).__name__}, which JSON cannot hold")
 
 
-def publish(records: Path, output: str, key: str) -> list[Path]:
-    """Write JSON lines as arrays of records; returns the files written, each replaced whole.
+@dataclass(frozen=True)
+class Published:
+    """A file that a run published: its size in bytes and SHA-256 in hexadecimal."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def publish(records: Place, output: str, key: str, locate: Callable[[str], Place]) -> Iterator[Published]:
+    """Write JSON lines as arrays of records; gives the files written, each replaced whole.
 
     One file, or where `output` names the key column, one for each of its values, whose records stand together.
+    `locate` finds the place that a text names.
     """
     template = Template("output", output)
     if not template.columns:
-        target = Path(template.render({}))
-        with records.open("rb") as lines:
-            _write_array(target, lines)
-        return [target]
-    return list(_publish_by_key(records, template, key))
+        with open_to_read(records) as lines:
+            yield _write_array(locate(template.render({})), lines)
+        return
+    _check_keys(records, template, key)  # all of them, before the first file is replaced
+    with open_to_read(records) as lines:
+        for value, group in itertools.groupby(lines, key=lambda line: str(decode(line)[key])):
+            yield _write_array(locate(template.render({key: value}, file_name)), group)
 
 
-def _publish_by_key(records: Path, template: Template, key: str) -> Iterator[Path]:
-    keys = _checked_keys(records, template, key)  # all of them, before the first file is replaced
-    with records.open("rb") as lines:
-        for value, group in itertools.groupby(zip(keys, lines, strict=True), key=lambda pair: pair[0]):
-            target = Path(template.render({key: value}, file_name))
-            _write_array(target, (line for _, line in group))
-            yield target
-
-
-def _checked_keys(records: Path, template: Template, key: str) -> list[str]:
-    """The key of each record; raises where one has none, or where a key's records do not stand together."""
-    keys: list[str] = []
-    ended: set[str] = set()
-    with records.open("rb") as lines:
-        for line in lines:
-            found = json.loads(line)
+def _check_keys(records: Place, template: Template, key: str) -> None:
+    """Raise where a record has no key, or where a key's records do not stand together."""
+    last: str | None = None
+    with open_to_read(records) as lines, SeenKeys() as seen:
+        for number, line in enumerate(lines):
+            found = decode(line)
             if key not in found:
                 raise ConfigError(f"output is `{template.text}`, but the transform returned no column `{key}`")
             if found[key] is None:
                 raise PermanentError(f"output is `{template.text}`, but a record's `{key}` is null")
-            keys.append(str(found[key]))
-            if len(keys) > 1 and keys[-1] != keys[-2]:
-                ended.add(keys[-2])
-                if keys[-1] in ended:
-                    raise PermanentError(f"the transform returned the records of `{keys[-1]}` in several places")
-    return keys
+            value = str(found[key])
+            if value != last and seen.note(value, number) is not None:
+                raise PermanentError(f"the transform returned the records of `{value}` in several places")
+            last = value
 
 
-def _write_array(target: Path, lines: Any) -> None:
+def _write_array(target: Place, lines: Iterable[bytes]) -> Published:
+    digest = hashlib.sha256()
+    size = 0
     with replacing(target) as stream:
+
+        def write(part: bytes) -> None:
+            nonlocal size
+            digest.update(part)
+            size += len(part)
+            stream.write(part)
+
         separator = b"[\n"
         for line in lines:
-            stream.write(separator + line.rstrip(b"\n"))
+            write(separator + line.rstrip(b"\n"))
             separator = b",\n"
-        stream.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        write(b"[]\n" if separator == b"[\n" else b"\n]\n")
+    return Published(str(target), size, digest.hexdigest())

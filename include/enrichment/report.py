@@ -1,15 +1,13 @@
 """What a run has to tell: one screen for Telegram, one summary for a terminal, one file for whoever asks later."""
 
 import html
-import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from include.common.rate_limit import parse_rate
 from include.common.telegram import escape
 from include.enrichment.models import Counts
-from include.enrichment.run import Plan, RunFolder, write_json
+from include.enrichment.run import Plan, RunFolder, read_json, write_json
 
 SHOWN_ERRORS = 3
 ERROR_LENGTH = 300
@@ -19,7 +17,8 @@ ERROR_LENGTH = 300
 class Report:
     """A run as people are told of it. `state` is "success", "failed" or "dry run"; `seconds` since its start.
 
-    `problems` are the sentences of the tasks that failed, `first_errors` those of the first rows that did.
+    `outputs` are the first of the `files` that were published,
+    `problems` the sentences of the tasks that failed, `first_errors` those of the first rows that did.
     """
 
     pipeline: str
@@ -28,6 +27,7 @@ class Report:
     seconds: float
     counts: Counts | None = None
     outputs: list[str] = field(default_factory=list)
+    files: int = 0
     problems: list[str] = field(default_factory=list)
     first_errors: list[str] = field(default_factory=list)
     errors_file: str | None = None
@@ -36,7 +36,8 @@ class Report:
 
     def write(self, folder: RunFolder) -> None:
         """As `report.json` of the run's folder."""
-        folder.path.mkdir(parents=True, exist_ok=True)
+        if not folder.mark.exists():  # a run that ended before its plan
+            folder.create()
         write_json(folder.report, asdict(self))
 
     def as_html(self) -> str:
@@ -64,10 +65,10 @@ class Report:
         lines.append(f"took {duration(self.seconds)}")
         lines += [f"error: {shortened(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
         lines += [f"- {shortened(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
-        if len(self.outputs) == 1:
+        if self.files == 1:
             lines.append(f"output: {self.outputs[0]}")
-        elif self.outputs:
-            lines.append(f"output: {len(self.outputs)} files, the first {self.outputs[0]}")
+        elif self.files:
+            lines.append(f"output: {self.files} files, the first {self.outputs[0]}")
         if self.errors_file:
             lines.append(f"rows that are not ok: {self.errors_file}")
         return lines
@@ -75,9 +76,8 @@ class Report:
 
 def read_report(folder: RunFolder) -> Report | None:
     """What `Report.write` wrote, None where there is nothing yet."""
-    try:
-        found: dict[str, Any] = json.loads(folder.report.read_text("utf-8"))
-    except FileNotFoundError:
+    found = read_json(folder.report)
+    if found is None:
         return None
     return Report(**{**found, "counts": Counts(**found["counts"]) if found["counts"] else None})
 
@@ -104,10 +104,11 @@ def duration(seconds: float) -> str:
 
 def foreseen(made: Plan) -> str:
     """The rate limit of a run in words, with the time that its calls will take at least."""
-    to = f" to {made.api}" if made.api else ""
+    to = f" to {made.api} ({made.api_origin})" if made.api else ""
     rate = parse_rate(made.rate_limit)
     if rate is None:
         return f"no rate limit: {made.to_call} calls{to}"
-    seconds = rate.seconds_for(made.to_call)
+    calls = min(made.to_call, made.max_calls or made.to_call)
+    seconds = rate.seconds_for(calls)
     takes = f"take at least {duration(seconds)}" if seconds >= 1 else "fit in a second"
-    return f"limit {made.rate_limit}: {made.to_call} calls{to} {takes}"
+    return f"limit {made.rate_limit}: {calls} calls{to} {takes}"

@@ -3,69 +3,103 @@
 from __future__ import annotations
 
 import csv
+import heapq
 import io
-import json
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.common.errors import PermanentError
 from include.common.files import replacing
-from include.enrichment.ledger import Entry, read_segment
+from include.common.jsontext import decode
+from include.common.storage import Place, open_to_read
+from include.enrichment.ledger import ChunkLedger, read_entry
 from include.enrichment.models import OUTCOME, Counts, Pipeline, RowStatus, carried_outcome
-from include.enrichment.records import sha256
-from include.enrichment.run import Plan, RunFolder, write_json
+from include.enrichment.records import Published
+from include.enrichment.run import Plan, RunFolder, read_json, write_json
 from include.enrichment.transforms import ANSWER
 
 if TYPE_CHECKING:
     import pandas
 
 FIRST_ERRORS = 3
+# What one frame of a transform holds at most, so that its memory does not grow with the run.
+PART_ROWS = 5000
+PART_BYTES = 4 * 1024 * 1024
 NEVER_CALLED = "not called: the run ended before its turn"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Settled:
-    """A row at the end of the run: its values in column order, and how it ended."""
+    """A row at the end of the run: its values in column order, and how it ended after `attempts` calls.
+
+    `callable` is whether another run may call it: not where it cannot be read, nor where `plan` skipped it. `size` is
+    the answer's in bytes, 0 where answers were not asked for.
+    """
 
     number: int
     values: list[str]
-    entry: Entry
+    status: RowStatus
+    attempts: int
+    error: str | None = None
+    answer: Any = None
+    size: int = 0
+    callable: bool = True
 
 
-def ledger(folder: RunFolder) -> dict[int, Entry]:
-    """How every row that was called stands, answers included; the newest entry of a row counts."""
-    return {entry.n: entry for path in sorted(folder.segments.glob("*.jsonl")) for entry in read_segment(path)}
+def settle(folder: RunFolder, made: Plan, answers: bool = False) -> Iterator[Settled]:
+    """Every row of the run in the input's order, with its answer where `answers`; in constant memory.
+
+    Calls with no good end count as failed.
+    """
+    parts = (_rejected(folder), _kept(folder, answers), _called(folder, made, answers))
+    return heapq.merge(*parts, key=lambda row: row.number)
 
 
-def settle(folder: RunFolder) -> Iterator[Settled]:
-    """Every row of the input in order: `plan`'s rejects and the called ones. Calls with no good end count as failed."""
-    entries = ledger(folder)
-    rejects = _lines(folder.rejects)
-    reject = next(rejects, None)
-    for row in _lines(folder.rows):
-        while reject and reject["n"] < row["n"]:
-            yield _rejected(reject)
-            reject = next(rejects, None)
-        entry = entries.get(row["n"]) or Entry(row["n"], RowStatus.FAILED, 0, NEVER_CALLED)
-        if entry.status is RowStatus.RETRY:
-            entry = Entry(entry.n, RowStatus.FAILED, entry.attempts, entry.error)
-        yield Settled(row["n"], row["v"], entry)
-    while reject:
-        yield _rejected(reject)
-        reject = next(rejects, None)
+def _rejected(folder: RunFolder) -> Iterator[Settled]:
+    for line, _ in _lines(folder.rejects):
+        yield Settled(line["n"], line["v"], RowStatus(line["status"]), 0, line["error"], callable=False)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as stream:
+def _kept(folder: RunFolder, answers: bool) -> Iterator[Settled]:
+    if folder.kept.exists():
+        for line, size in _lines(folder.kept):
+            answer = (line["answer"], size) if answers else (None, 0)
+            yield Settled(line["n"], line["v"], RowStatus.OK, line["attempts"], None, *answer)
+
+
+def _called(folder: RunFolder, made: Plan, answers: bool) -> Iterator[Settled]:
+    rows = _lines(folder.rows)
+    for chunk in made.chunks:
+        ending = folder.ending(chunk.index)
+        left = ending.left if ending else None
+        with ChunkLedger(folder.segments, chunk) as ledger:
+            for row, _ in itertools.islice(rows, chunk.rows):
+                yield _ended(row, ledger, left, answers)
+
+
+def _ended(row: dict[str, Any], ledger: ChunkLedger, left: str | None, answers: bool) -> Settled:
+    number, values = row["n"], row["v"]
+    status = ledger.status(number)
+    if status is None:
+        ended = (RowStatus.SKIPPED, 0, left) if left else (RowStatus.FAILED, 0, NEVER_CALLED)
+        return Settled(number, values, *ended)
+    if status is RowStatus.OK and not answers:
+        return Settled(number, values, status, ledger.attempts(number))
+    line = ledger.line(number)
+    entry = read_entry(line)
+    assert entry is not None, "the ledger notes only what it could read"
+    if status is RowStatus.OK:
+        return Settled(number, values, status, entry.attempts, None, entry.answer, len(line))
+    return Settled(number, values, RowStatus.FAILED, entry.attempts, entry.error)
+
+
+def _lines(path: Place) -> Iterator[tuple[dict[str, Any], int]]:
+    with open_to_read(path) as stream:
         for line in stream:
-            yield json.loads(line)
-
-
-def _rejected(reject: dict[str, Any]) -> Settled:
-    return Settled(reject["n"], reject["v"], Entry(reject["n"], RowStatus(reject["status"]), 0, reject["error"]))
+            yield decode(line), len(line)
 
 
 @dataclass(frozen=True)
@@ -92,16 +126,14 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
         carried = carried_outcome(plan.columns)
         kept = [index for index, column in enumerate(plan.columns) if column not in carried]
         writer.writerow([*(plan.columns[index] for index in kept), *OUTCOME])
-        for row in settle(folder):
-            ended[row.entry.status] += 1
-            if row.entry.status is RowStatus.OK:
+        for row in settle(folder, plan):
+            ended[row.status] += 1
+            if row.status is RowStatus.OK:
                 continue
             values = [_visible(value) for value in (row.values + [""] * len(plan.columns))[: len(plan.columns)]]
-            ending = (row.entry.status, row.entry.attempts, row.entry.error)
-            writer.writerow([*(values[index] for index in kept), *ending])
-            told = row.entry.error != NEVER_CALLED
-            if row.entry.status is RowStatus.FAILED and told and len(first) < FIRST_ERRORS:
-                first.append(f"row {row.number} ({values[key]}): {row.entry.error}")
+            writer.writerow([*(values[index] for index in kept), row.status, row.attempts, row.error])
+            if row.status is RowStatus.FAILED and row.error != NEVER_CALLED and len(first) < FIRST_ERRORS:
+                first.append(f"row {row.number} ({values[key]}): {row.error}")
         text.flush()
         text.detach()
     counts = Counts(sum(ended.values()), ended[RowStatus.OK], ended[RowStatus.FAILED], ended[RowStatus.SKIPPED])
@@ -112,11 +144,8 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
 
 def read_tally(folder: RunFolder) -> Tally | None:
     """What `tally` found, None where the run was not settled."""
-    try:
-        found = json.loads(folder.tally.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    return Tally(Counts(**found["counts"]), found["first_errors"])
+    found = read_json(folder.tally)
+    return None if found is None else Tally(Counts(**found["counts"]), found["first_errors"])
 
 
 def _visible(value: str) -> str:
@@ -136,31 +165,52 @@ def check_failures(found: Tally, max_failed_ratio: float) -> None:
         raise PermanentError(f"{counts.failed} of {called} rows failed, more than {limit} allows{example}")
 
 
-def frame(folder: RunFolder, plan: Plan) -> pandas.DataFrame:
-    """The frame that a transform gets: a row an ok row in input order, the input's columns, then `_answer`."""
+def frames(folder: RunFolder, plan: Plan, whole: bool = False) -> Iterator[pandas.DataFrame]:
+    """The frames that a transform gets: a row an ok row in input order, the input's columns, then `_answer`.
+
+    Each holds at most `PART_ROWS` rows and about `PART_BYTES` of answers; where `whole`, one frame holds all.
+    """
+    rows: list[Settled] = []
+    size = 0
+    for row in settle(folder, plan, answers=True):
+        if row.status is not RowStatus.OK:
+            continue
+        rows.append(row)
+        size += row.size
+        if not whole and (len(rows) == PART_ROWS or size >= PART_BYTES):
+            yield _frame(rows, plan)
+            rows, size = [], 0
+    if rows:
+        yield _frame(rows, plan)
+
+
+def _frame(rows: list[Settled], plan: Plan) -> pandas.DataFrame:
     import pandas
 
     carried = carried_outcome(plan.columns)
-    rows = [row for row in settle(folder) if row.entry.status is RowStatus.OK]
     data: dict[str, Any] = {
         column: pandas.Series([row.values[index] for row in rows], dtype=object)
         for index, column in enumerate(plan.columns)
         if column not in carried
     }
-    data[ANSWER] = pandas.Series([row.entry.answer for row in rows], dtype=object)
+    data[ANSWER] = pandas.Series([row.answer for row in rows], dtype=object)
     return pandas.DataFrame(data)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run did, for machines and audits: written once a run, beside its files."""
+    """What a run did, for machines and audits: written once a run, beside its files.
+
+    `files` were published, of which `outputs` holds the first; all of them stand in `outputs.jsonl`.
+    """
 
     run: str
     state: str
     seconds: float
     tally: Tally
     plan: Plan
-    outputs: list[dict[str, Any]]
+    files: int
+    outputs: list[Published]
     pipeline: Pipeline
     versions: dict[str, str]
     error: str | None = None
@@ -172,12 +222,4 @@ class Manifest:
 
 def read_manifest(folder: RunFolder) -> dict[str, Any] | None:
     """What `Manifest.write` wrote, None where the run has not come that far."""
-    try:
-        return dict(json.loads(folder.manifest.read_text("utf-8")))
-    except FileNotFoundError:
-        return None
-
-
-def described(outputs: Sequence[Path]) -> list[dict[str, Any]]:
-    """Path, size in bytes and SHA-256 of the files that a run published."""
-    return [{"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in outputs]
+    return read_json(folder.manifest)

@@ -3,12 +3,18 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from include.common.errors import BadInputError
 from include.common.files import replacing
+from include.common.jsontext import encode
+from include.common.storage import Place, listed, make_folder, reaching
+from include.enrichment.models import Chunk
 
 # File systems allow 255 bytes; what stands around the name (".json") needs some of them.
 NAME_BYTES = 200
@@ -18,8 +24,10 @@ NAME_BYTES = 200
 class Plan:
     """What `plan` settled for the run: paths are absolute, `rows` counts data rows, `to_call` those to be called.
 
-    `api` is the API's address, without its query, and where that was found. `source_bytes` and
-    `source_sha256` describe the file as it was read. `limit` None means every row.
+    `api` is the API's address, without its query, and `api_origin` where that was found;
+    `api_url` is the address that the run itself was given, where that holds no key. `source_bytes` and
+    `source_sha256` describe the file as it was read. `limit` None means every row. `retry_failed_of` is the run whose
+    answers are kept, `kept` how many. `deadline` is in seconds from the run's start.
     """
 
     source: str
@@ -36,35 +44,68 @@ class Plan:
     rows: int
     to_call: int
     api: str = ""
+    api_origin: str = ""
+    api_url: str | None = None
+    chunks: tuple[Chunk, ...] = field(default=(), repr=False)
+    retry_failed_of: str | None = None
+    kept: int = 0
+    max_calls: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a chunk's task ended, for the next one that starts on the chunk.
+
+    `life` tells retries of one task, which share it, from a task that a person has cleared. `stopped` says that it
+    ended because the run was stopped; `left` why rows are left that no later try calls.
+    """
+
+    try_number: int
+    life: int
+    stopped: bool = False
+    left: str | None = None
 
 
 class RunFolder:
     """Paths of one run's files; `plan` makes the folder, the run's id is its name."""
 
-    def __init__(self, storage: Path, pipeline: str, run_id: str) -> None:
+    def __init__(self, storage: Place, pipeline: str, run_id: str) -> None:
+        self.run_id = run_id
         self.path = storage / "runs" / pipeline / file_name(run_id)
         self.input = self.path / "input.csv"  # the source as it was when the run began
         self.rows = self.path / "rows.jsonl"  # the rows to call, one JSON object a line
         self.rejects = self.path / "rejects.jsonl"  # the rows that `plan` failed or skipped
+        self.kept = self.path / "kept.jsonl"  # the rows that an earlier run answered, with their answers
         self.segments = self.path / "segments"  # the ledger: how each call ended
         self.records = self.path / "records.jsonl"  # the transform's result
         self.errors = self.path / "errors.csv"
         self.tally = self.path / "tally.json"
+        self.outputs = self.path / "outputs.jsonl"  # the files that were published
         self.manifest = self.path / "manifest.json"
         self.report = self.path / "report.json"
+        self.mark = self.path / "run.json"  # the run's id, from its first moment
+        self._endings = self.path / "endings"
         self._plan = self.path / "plan.json"
         self._stop = self.path / "stop.json"
 
+    def create(self) -> None:
+        """Make the folder, with the run's id and its begin (epoch) in it."""
+        for folder in (self.path, self.segments, self._endings):
+            make_folder(folder)
+        write_json(self.mark, {"run": self.run_id, "began": time.time()})
+
     def write_plan(self, plan: Plan) -> None:
+        """From here on the run can be called."""
         write_json(self._plan, asdict(plan))
 
     def read_plan(self) -> Plan:
         """What `write_plan` wrote; `BadInputError` where there is none."""
-        try:
-            found = json.loads(self._plan.read_text("utf-8"))
-        except FileNotFoundError as error:
-            raise BadInputError(f"the run has no plan (looked for `{self._plan}`)") from error
-        return Plan(**{**found, "columns": tuple(found["columns"])})
+        found = read_json(self._plan)
+        if found is None:
+            raise BadInputError(f"the run has no plan (looked for `{self._plan}`)")
+        chunks = tuple(Chunk(**chunk) for chunk in found["chunks"])
+        return Plan(**{**found, "columns": tuple(found["columns"]), "chunks": chunks})
 
     def unsettle(self) -> None:
         """Forget what an earlier pass of the run came to: its rows are called again, or its output written again."""
@@ -82,30 +123,64 @@ class RunFolder:
 
     def stopped(self) -> str | None:
         """The reason to call nothing, None where there is none."""
-        try:
-            return str(json.loads(self._stop.read_text("utf-8"))["reason"])
-        except FileNotFoundError:
-            return None
+        found = read_json(self._stop)
+        return None if found is None else str(found["reason"])
 
-    def note_stopped(self, chunk: int) -> None:
-        """Remember that a chunk's task ended because of `stop`: if it starts again, a person has cleared it."""
-        self._halted(chunk).touch()
+    def resume(self) -> None:
+        """Void a stop: a person has cleared a task that had ended by it."""
+        self._stop.unlink(missing_ok=True)
 
-    def resume(self, chunk: int) -> None:
-        """Void the stop that this chunk's task has ended by already."""
-        if self._halted(chunk).exists():
-            self._stop.unlink(missing_ok=True)
-            self._halted(chunk).unlink(missing_ok=True)
+    def end(self, chunk: int, ending: Ending) -> None:
+        """Remember how a chunk's task ended."""
+        write_json(self._ending(chunk), asdict(ending))
 
-    def _halted(self, chunk: int) -> Path:
-        return self.path / f"stopped.{chunk:05d}"
+    def ending(self, chunk: int) -> Ending | None:
+        """What `end` remembers; None where no task of the chunk has ended."""
+        found = read_json(self._ending(chunk))
+        return None if found is None else Ending(**found)
+
+    def forget_ending(self, chunk: int) -> None:
+        """The chunk's task is at work again."""
+        self._ending(chunk).unlink(missing_ok=True)
+
+    def _ending(self, chunk: int) -> Place:
+        return self._endings / f"{chunk:05d}.json"
 
 
-def write_json(path: Path, value: object) -> None:
+def run_folders(storage: Place, pipeline: str) -> list[RunFolder]:
+    """The folders of a pipeline's runs, the one that began last first."""
+    found = []
+    for path in listed(storage / "runs" / pipeline):
+        if (content := read_json(path / "run.json")) is not None:
+            found.append((float(content["began"]), RunFolder(storage, pipeline, str(content["run"]))))
+    return [folder for _, folder in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def read_json(path: Place) -> dict[str, Any] | None:
+    """What `write_json` wrote, None where there is no such file."""
+    try:
+        with reaching(path):
+            return dict(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def write_json(path: Place, value: object) -> None:
     """A JSON file of a person's reading size, whole or not at all."""
     with replacing(path) as stream:
         text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         stream.write(text.encode("utf-8", "backslashreplace"))  # half a surrogate pair becomes its JSON escape
+
+
+@contextmanager
+def lines_of(path: Place) -> Iterator[Callable[[object], None]]:
+    """Write JSON lines, whole or not at all; the block gets what writes one."""
+    with replacing(path) as stream:
+
+        def write(value: object) -> None:
+            stream.write(encode(value) + b"\n")
+
+        yield write
 
 
 def file_name(text: str) -> str:

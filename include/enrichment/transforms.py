@@ -2,13 +2,15 @@
 
 The frame handed in has the input's columns as text, in their order, and a last column `_answer` with the decoded
 JSON. Its columns hold Python objects (dtype `object`), so that integers stay integers and `007` stays `007`.
+A run of many rows comes in several frames, each of some thousand rows in their order, unless the pipeline asks for
+the `whole`; the records of all frames get the same columns.
 Pandas is imported when a transform runs, for it takes 1.8 s and DAG files name transforms.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from include.common.errors import ConfigError, PermanentError
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     import pandas
 
 ANSWER = "_answer"
+PREFIX = "answer."
 
 
-def load(name: str) -> Callable[[pandas.DataFrame], pandas.DataFrame]:
+def load(name: str) -> Callable[[pandas.DataFrame], Any]:
     """The function named `module:function`; `ConfigError` where there is none."""
     module, _, function = name.partition(":")
     try:
@@ -42,14 +45,34 @@ def flatten(frame: pandas.DataFrame) -> pandas.DataFrame:
 
     inputs = [column for column in frame.columns if column != ANSWER]
     answers = [_flat(answer) for answer in frame[ANSWER]]
-    names: dict[str, str] = {}  # field of the answers -> column
-    for field in dict.fromkeys(field for answer in answers for field in answer):
-        names[field] = _free(field, {*inputs, *names.values()})
+    fields = dict.fromkeys(field for answer in answers for field in answer)
     added = {
         name: pandas.Series([answer.get(field) for answer in answers], index=frame.index, dtype=object)
-        for field, name in names.items()
+        for field, name in zip(fields, _beside(inputs, fields), strict=True)
     }
     return pandas.concat([frame[inputs], pandas.DataFrame(added, index=frame.index)], axis=1)
+
+
+def _beside(inputs: list[str], fields: Iterable[str]) -> Iterator[str]:
+    """The column of each field: its own name, or with `answer.` in front where an input's column could be meant.
+
+    It depends on the input's columns only, so that every frame of a run names a field alike.
+    """
+    deepest: dict[str, int] = {}
+    for column in inputs:
+        base, depth = _split(column)
+        deepest[base] = max(deepest.get(base, 0), depth)
+    for field in fields:
+        base, _ = _split(field)
+        yield PREFIX * (deepest[base] + 1) + field if base in deepest else field
+
+
+def _split(name: str) -> tuple[str, int]:
+    """A name without the `answer.` in front of it, and how many those are."""
+    depth = 0
+    while name.startswith(PREFIX) and name != PREFIX:
+        name, depth = name.removeprefix(PREFIX), depth + 1
+    return name, depth
 
 
 def _flat(answer: Any) -> dict[str, Any]:
@@ -71,7 +94,7 @@ def _fields(answer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 def _free(name: str, taken: Container[str]) -> str:
     """`name`, or with as many `answer.` in front as make it one that is not taken: no value covers another."""
     while name in taken:
-        name = f"answer.{name}"
+        name = PREFIX + name
     return name
 
 

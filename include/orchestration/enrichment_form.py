@@ -6,7 +6,7 @@ from urllib.parse import quote
 from airflow.sdk import Asset, Param
 
 from include.common.rate_limit import PATTERN
-from include.enrichment.models import Pipeline
+from include.enrichment.models import DURATION, Pipeline
 from include.orchestration import settings
 from include.orchestration.pools import requests_per_task
 
@@ -38,13 +38,34 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
             pattern="^https?://",
             description=f"The API's address for this run; empty: that of the connection {pipeline.request.connection}",
         ),
+        "retry_failed_of": Param(
+            None,
+            type=["null", "string"],
+            minLength=1,
+            description="A run id: call only the rows that have no answer in that run, publish all. Source, key "
+            "and limit are that run's, and output, rate and address where they are left as they are",
+        ),
+        "max_calls": Param(
+            pipeline.max_calls,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=MOST_ROWS,
+            description="Stop after so many calls, retries included, and skip the other rows; empty: no bound",
+        ),
+        "deadline": Param(
+            pipeline.deadline,
+            type=["null", "string"],
+            pattern=DURATION,
+            description="Make no call later than so long after the run's start, such as 50 minutes; empty: no deadline",
+        ),
     }
 
 
 def output_asset(pipeline: Pipeline) -> Asset:
     """What the pipeline publishes, for DAGs scheduled on it: the output, or the folder of its files."""
-    path = settings.path_in_project(pipeline.output)
-    return Asset(name=pipeline.name, uri=f"file://{quote(str(path.parent if '{' in pipeline.output else path))}")
+    where = settings.located(pipeline.output, "output")
+    published = str(where.parent if "{" in pipeline.output else where)
+    return Asset(name=pipeline.name, uri=published if "://" in published else f"file://{quote(published)}")
 
 
 def call_pool(pipeline: Pipeline) -> dict[str, Any]:

@@ -7,12 +7,16 @@ from urllib.parse import quote
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.common.budget import Budgets
+from include.common.database import connect
 from include.common.errors import BadInputError, HeadraceError
 from include.enrichment.models import Pipeline
 from include.enrichment.report import Report, foreseen
 from include.enrichment.results import read_manifest, read_tally, tally
+from include.enrichment.retention import prune
 from include.enrichment.run import RunFolder
 from include.orchestration import settings
+from include.orchestration.enrichment_job import IN_PROGRESS
 from include.orchestration.failures import ERROR
 from include.orchestration.telegram import HeadraceTelegramOperator
 
@@ -20,6 +24,11 @@ from include.orchestration.telegram import HeadraceTelegramOperator
 def run_folder(pipeline: Pipeline, context: Context) -> RunFolder:
     """The folder of the run that `context` belongs to."""
     return RunFolder(settings.storage(), pipeline.name, context["dag_run"].run_id)
+
+
+def budget_key(pipeline: Pipeline, run_id: str) -> str:
+    """What the calls of a run are counted under."""
+    return f"{pipeline.name} {run_id}"
 
 
 def seconds_since_start(context: Context) -> float:
@@ -49,10 +58,28 @@ class RunReportOperator(HeadraceTelegramOperator):
             report.write(run_folder(self._pipeline, context))
         except HeadraceError as error:
             self.log.error("the report was not written: %s", error)
+        self._prune(context)
         if report.state == "failed":
             raise AirflowFailException("; ".join(report.problems))
         if untold:
             raise untold
+
+    def _prune(self, context: Context) -> None:
+        """Remove the folders of old runs; what fails is tried again after the next run."""
+        ti, name = context["ti"], self._pipeline.name
+
+        def in_progress(run_ids: list[str]) -> set[str]:
+            if not ti.get_dr_count(dag_id=name, run_ids=run_ids, states=IN_PROGRESS):
+                return set()
+            return {id for id in run_ids if ti.get_dr_count(dag_id=name, run_ids=[id], states=IN_PROGRESS)}
+
+        try:
+            removed = prune(settings.storage(), name, self._pipeline.keep_runs, in_progress)
+            budgets = Budgets(connect(settings.database_url()))
+            for run_id in removed:
+                budgets.forget(budget_key(self._pipeline, run_id))
+        except (HeadraceError, OSError) as error:
+            self.log.error("old runs were not removed: %s", error)
 
     def _tell(self, context: Context) -> AirflowSkipException | None:
         """Send the message; a skip to end with where that was not possible."""
@@ -87,7 +114,9 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
         state = "dry run" if made.dry_run else ("success" if succeeded else "failed")
         note = foreseen(made)
         if made.dry_run:
-            note = f"{made.rows} rows, {made.rows - made.to_call} of them not to be called; {note}"
+            answered = f"{made.kept} of them answered in {made.retry_failed_of}, " if made.retry_failed_of else ""
+            others = made.rows - made.to_call - made.kept
+            note = f"{made.rows} rows, {answered}{others} of them not to be called; {note}"
     if state != "failed":
         problems = []
     elif not problems:
@@ -99,6 +128,7 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
         seconds=seconds_since_start(context),
         counts=found.counts if found else None,
         outputs=outputs,
+        files=manifest["files"] if manifest else 0,
         problems=problems,
         first_errors=found.first_errors if found else [],
         errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,

@@ -1,6 +1,5 @@
 """Brings databases and pools to what the code expects; safe to repeat: `python -m include.orchestration.prepare`."""
 
-import json
 import logging
 
 from airflow.models.pool import Pool
@@ -8,17 +7,20 @@ from airflow.utils.db import upgradedb
 
 from include.common.database import migrate
 from include.orchestration import settings
-from include.orchestration.pools import POOLS
+from include.orchestration.pools import pools_file, read_pools, slots
 
 
 def main() -> None:
-    """Migrate Airflow's database and the application's, then import `include/pools.json`."""
+    """Migrate Airflow's database and the application's, then import the pools."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     upgradedb()
     migrate(settings.database_url())
-    for name, pool in json.loads(POOLS.read_text("utf-8")).items():
+    for name, pool in read_pools(pools_file()).items():
         Pool.create_or_update_pool(
-            name=name, slots=pool["slots"], description=pool["description"], include_deferred=pool["include_deferred"]
+            name=name,
+            slots=slots(name),
+            description=pool.get("description", ""),
+            include_deferred=pool.get("include_deferred", False),
         )
 
 

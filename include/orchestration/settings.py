@@ -11,12 +11,14 @@ from yarl import URL
 
 import include
 from include.common.errors import ConfigError
+from include.common.storage import Place, place
 from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Request
 
 PROJECT = Path(include.__file__).resolve().parent.parent
 DEMO_VARIABLE = "HEADRACE_DEMO_API"
 DEMO_ORIGIN = "the demo API"
+RUN_ORIGIN = "the run's `api_url`"
 # What the http provider's hook reads from a connection's extra as options; every other text there is a header.
 HTTP_OPTIONS = frozenset(
     {"headers", "query", "timeout", "allow_redirects", "proxies", "proxy", "verify", "trust_env", "cert", "stream"}
@@ -24,20 +26,14 @@ HTTP_OPTIONS = frozenset(
 )
 
 
-def path_in_project(text: str) -> Path:
-    """An absolute path; a relative one stands below the project's folder, `~` for the home folder."""
-    try:
-        return PROJECT / Path(text).expanduser()
-    except RuntimeError as error:
-        raise ConfigError(f"the path `{text}` names no home folder that is known: {error}") from error
+def located(text: str, name: str) -> Place:
+    """The place of a file or folder, a relative path below the project; `name` is the setting, for messages."""
+    return place(text, PROJECT, name)
 
 
-def storage(environment: Mapping[str, str] = os.environ) -> Path:
+def storage(environment: Mapping[str, str] = os.environ) -> Place:
     """The storage root, `HEADRACE_STORAGE` (default `data/`)."""
-    text = environment.get("HEADRACE_STORAGE", "").strip() or "data"
-    if "://" in text:
-        raise ConfigError(f"HEADRACE_STORAGE is `{text}`; allowed is the path of a folder")
-    return path_in_project(text)
+    return located(environment.get("HEADRACE_STORAGE", "").strip() or "data", "HEADRACE_STORAGE")
 
 
 def database_url() -> str:
@@ -56,7 +52,7 @@ def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
     variable = request.address_variable or ""
     from_environment = os.environ.get(variable, "").strip() if variable else ""
     if api_url:
-        return _at(api_url, "the run's `api_url`", found if found and _same_host(found.url, api_url) else None)
+        return _at(api_url, RUN_ORIGIN, found if found and _same_host(found.url, api_url) else None)
     if from_environment:
         lends = found and (not found.url or _same_host(found.url, from_environment))
         return _at(from_environment, variable, found if lends else None)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,27 @@ def test_a_run_by_airflows_own_command_line(shell, headrace):
         return {run["dag_run_id"]: run["triggered_by"] for run in found}
 
     before = runs()
-    ended = shell(commands("make airflow")[0])
+    ended = shell(commands('make airflow CMD="dags trigger csv_processing"')[0])
     assert ended.returncode == 0, ended.stdout + ended.stderr
     started = {run_id: by for run_id, by in runs().items() if run_id not in before}
     assert list(started.values()) == ["cli"]
     headrace.api.fail_run("csv_processing", *started)
+
+
+def test_a_redrive_in_three_commands(shell, headrace, tmp_path):
+    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": ["004", "008"]}])
+    first = shell(commands("make run")[0])
+    assert first.returncode == 0, first.stdout + first.stderr
+    readers = re.search(r"RETRY_FAILED_OF=(\S+)", commands("make run RETRY_FAILED_OF=")[0])[1]
+    ours = re.search(r"RETRY_FAILED_OF=(\S+)", first.stdout)[1]
+    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": ["008"]}])
+    second = shell(commands("make run RETRY_FAILED_OF=")[0].replace(readers, ours))
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert headrace.demo.stats()["by_key"] == {"004": 1, "008": 1}
+    assert len(json.loads((tmp_path / "output.json").read_text())) == 141
+    headrace.demo.behave()
+    third = shell(commands('make airflow CMD="dags trigger csv_processing -c')[0].replace(readers, ours))
+    assert third.returncode == 0, third.stdout + third.stderr
+    while headrace.api.unfinished_runs():
+        time.sleep(0.2)
+    assert headrace.demo.stats()["by_key"] == {"004": 1, "008": 1}

@@ -56,7 +56,8 @@ def test_the_steps_and_the_schedule(bag, dag_id):
     assert {task.task_id: task.retries for task in dag.tasks}["write_json"] == 3
     assert dag.task_dict["notify"].is_teardown
     assert dag.doc_md
-    assert set(dag.params) == {"source", "output", "limit", "rate_limit", "dry_run", "key", "api_url"}
+    asked = {"source", "output", "limit", "rate_limit", "dry_run", "key", "api_url"}
+    assert set(dag.params) == asked | {"retry_failed_of", "max_calls", "deadline"}
 
 
 def test_the_default_limits_are_those_of_the_documents():

@@ -9,14 +9,15 @@ import psutil
 import pytest
 
 from include.common.errors import ConfigError, HeadraceError
-from include.enrichment.ledger import Entry, Segment
-from include.enrichment.models import RowStatus
+from include.enrichment.models import Chunk
 from include.enrichment.run import Plan, RunFolder
 from include.orchestration.embedded import processes
-from include.orchestration.embedded.commands import RunRequest, _at_work
+from include.orchestration.embedded.commands import RunRequest
 from include.orchestration.embedded.environment import Home, airflow_environment, user_environment
 from include.orchestration.embedded.processes import Running, Started
-from include.orchestration.embedded.progress import Progress, SegmentCounter
+from include.orchestration.embedded.progress import Progress, Rows, at_work
+from include.orchestration.embedded.rest import TaskState
+from include.orchestration.pools import POOLS
 
 
 @pytest.fixture
@@ -119,42 +120,81 @@ def test_only_what_was_asked_for_goes_into_the_conf(tmp_path, monkeypatch):
     }
 
 
+def calls(*states):
+    return [
+        TaskState("plan", -1, "success"),
+        *(TaskState("call_api", index, state) for index, state in enumerate(states)),
+    ]
+
+
 def test_the_tasks_at_work_are_counted():
-    states = [("call_api", "running"), ("call_api", "running"), ("call_api", "up_for_retry"), ("plan", "success")]
-    assert _at_work(states) == "call_api 2 running, call_api 1 waiting for a retry"
+    assert at_work(calls("running", "running", "up_for_retry")) == "call_api 2 running, call_api 1 waiting for a retry"
 
 
-def write_segments(folder):
-    with Segment(folder, 0, 1) as segment:
-        segment.append(Entry(1, RowStatus.OK, 1, answer={"status": "failed"}))
-        segment.append(Entry(2, RowStatus.RETRY, 1, "500"))
-        segment.append(Entry(3, RowStatus.FAILED, 1, "404"))
+def planned(*rows):
+    chunks = tuple(Chunk(index, f"rows {index}", 1, count, count, 0, 1) for index, count in enumerate(rows))
+    fields = ("in.csv", 1, "0", "utf-8", ",", ("id",), "id", "o.json", "2/minute", None, False)
+    return Plan(*fields, rows=sum(rows), to_call=sum(rows), chunks=chunks)
 
 
-def test_ended_rows_are_counted_and_a_half_written_line_is_not(tmp_path):
-    write_segments(tmp_path)
-    with (tmp_path / "00000.001.jsonl").open("a") as stream:
-        stream.write('{"n": 4, "status": "ok"')
-    counter = SegmentCounter(tmp_path)
-    counter.update()
-    counter.update()
-    assert (counter.ok, counter.failed) == (1, 1)
+def test_rows_are_counted_by_what_the_tasks_say_and_by_tasks_where_these_are_one_row():
+    asked = []
+
+    def ask(index):
+        asked.append(index)
+        return {"done": 30, "failed": 2, "waiting": 7.0} if index == 0 else None
+
+    rows = Rows(ask)
+    rows.update(planned(100, 100, 1, 1), calls("running", "queued", "success", "running"), now=1.0)
+    assert (rows.done, rows.failed, rows.waiting) == (31, 2, 7.0)
+    assert asked == [0]
 
 
-def test_the_progress_shows_rows_and_failures(tmp_path):
+def test_the_tasks_are_not_asked_at_every_look_and_no_more_once_they_have_ended():
+    asked = []
+
+    def ask(index):
+        asked.append(index)
+        return {"done": 100, "failed": 0, "waiting": 0.0}
+
+    rows = Rows(ask)
+    for now in (1.0, 1.5, 5.0, 10.0):
+        rows.update(planned(100), calls("running" if now < 5 else "success"), now)
+    assert asked == [0, 0]
+    assert rows.done == 100
+
+
+def test_the_progress_shows_rows_failures_and_waits(tmp_path):
     folder = RunFolder(tmp_path, "csv_processing", "r")
-    folder.segments.mkdir(parents=True)
-    plan = Plan("in.csv", 1, "0", "utf-8", ",", ("id",), "id", "o.json", "none", None, False, rows=4, to_call=4)
-    folder.write_plan(plan)
-    write_segments(folder.segments)
+    folder.create()
+    folder.write_plan(planned(4))
     output = io.StringIO()
-    progress = Progress(folder, output)
+    progress = Progress(folder, Rows(lambda index: {"done": 2, "failed": 1, "waiting": 24.0}), output)
     assert progress.find_plan()
     assert not progress.find_plan()
-    progress.show("call_api 1 running")
-    assert "[##########          ] 2/4 rows, 1 failed  call_api 1 running" in output.getvalue()
+    progress.show(calls("running"), "running")
+    told = "2/4 rows  call_api 1 running, 1 rows failed, waiting 24 s for the limit 2/minute"
+    assert told in output.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_a_bar(tmp_path):
+    folder = RunFolder(tmp_path, "csv_processing", "r")
+    folder.create()
+    folder.write_plan(planned(4))
+    output = Terminal()
+    progress = Progress(folder, Rows(lambda index: {"done": 3, "failed": 0, "waiting": 0.0}), output)
+    progress.find_plan()
+    progress.show(calls("running"), "running")
+    progress.end()
+    assert "3/4" in output.getvalue()
+    assert "call_api 1 running" in output.getvalue()
 
 
 def test_the_pools_file_is_what_airflow_imports():
-    pools = json.loads(processes.POOLS.read_text())
+    pools = json.loads(POOLS.read_text())
     assert all({"slots", "description", "include_deferred"} <= set(pool) for pool in pools.values())

@@ -6,6 +6,7 @@ import pytest
 
 from include.common.errors import ConfigError
 from include.orchestration import pools
+from include.orchestration.settings import PROJECT
 
 
 @pytest.fixture
@@ -13,18 +14,21 @@ def pools_file(monkeypatch, tmp_path):
     def write(content):
         path = tmp_path / "pools.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        monkeypatch.setattr(pools, "POOLS", path)
+        monkeypatch.setenv("HEADRACE_POOLS", str(path))
         pools.slots.cache_clear()
 
     yield write
     pools.slots.cache_clear()
 
 
-def test_the_pools_that_people_attach_to():
+def test_the_pools_that_people_attach_to(monkeypatch):
+    monkeypatch.delenv("HEADRACE_POOLS", raising=False)
     assert (pools.slots("csv_api"), pools.slots("symbol_api")) == (5, 1)
 
 
-@pytest.mark.parametrize(("slots", "per_task", "tasks"), [(1, 1, 1), (5, 1, 5), (7, 1, 7), (50, 10, 5), (100, 20, 5)])
+@pytest.mark.parametrize(
+    ("slots", "per_task", "tasks"), [(1, 1, 1), (5, 1, 5), (7, 1, 7), (20, 4, 5), (50, 25, 2), (100, 50, 2)]
+)
 def test_tasks_and_requests_fill_the_pool(pools_file, slots, per_task, tasks):
     pools_file({"p": {"slots": slots}})
     assert (pools.requests_per_task("p"), pools.tasks_at_once("p")) == (per_task, tasks)
@@ -47,3 +51,25 @@ def test_a_file_that_is_no_json_is_an_error(pools_file):
     pools_file("{")
     with pytest.raises(ConfigError, match="is not JSON"):
         pools.slots("p")
+
+
+def test_an_empty_headrace_pools_means_the_file_of_the_project():
+    assert pools.pools_file({"HEADRACE_POOLS": " "}) == pools.pools_file({}) == PROJECT / "include/pools.json"
+
+
+def test_a_relative_headrace_pools_stands_below_the_project():
+    assert pools.pools_file({"HEADRACE_POOLS": "deploy/pools.json"}) == PROJECT / "deploy/pools.json"
+
+
+def test_a_file_that_does_not_exist_is_an_error_that_names_the_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEADRACE_POOLS", str(tmp_path / "none.json"))
+    pools.slots.cache_clear()
+    with pytest.raises(ConfigError, match=r"none\.json` \(HEADRACE_POOLS\) cannot be read: No such file"):
+        pools.slots("p")
+
+
+@pytest.mark.parametrize("content", ["[]", '{"csv_api": 5}'])
+def test_a_file_that_holds_no_pools_is_an_error(pools_file, content):
+    pools_file(content)
+    with pytest.raises(ConfigError, match="must hold an object of pools"):
+        pools.slots("csv_api")

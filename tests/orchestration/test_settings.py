@@ -102,11 +102,11 @@ def test_an_extra_that_is_no_object_is_an_error_that_names_the_connection(monkey
 
 
 def test_relative_paths_stand_below_the_project():
-    assert settings.path_in_project("data/input.csv") == settings.PROJECT / "data" / "input.csv"
-    assert str(settings.path_in_project("/tmp/ä b.csv")) == "/tmp/ä b.csv"
+    assert settings.located("data/input.csv", "source") == settings.PROJECT / "data" / "input.csv"
+    assert str(settings.located("/tmp/ä b.csv", "source")) == "/tmp/ä b.csv"
 
 
-def test_a_storage_root_that_is_a_url_is_refused_with_a_sentence(monkeypatch):
-    monkeypatch.setenv("HEADRACE_STORAGE", "s3://bucket/x")
-    with pytest.raises(ConfigError, match="HEADRACE_STORAGE is `s3://bucket/x`"):
+def test_a_storage_root_that_nothing_can_open_is_refused_with_a_sentence(monkeypatch):
+    monkeypatch.setenv("HEADRACE_STORAGE", "nosuch://bucket/x")
+    with pytest.raises(ConfigError, match="HEADRACE_STORAGE is `nosuch://bucket/x`"):
         settings.storage()

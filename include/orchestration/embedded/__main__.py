@@ -13,6 +13,9 @@ from include.orchestration.embedded.environment import UP_PORT, Home, airflow_en
 from include.orchestration.embedded.processes import find_running
 from include.orchestration.settings import PROJECT
 
+# What `make run` takes from the environment, beside DAG and API_URL.
+VARIABLES = ("CSV", "OUTPUT", "LIMIT", "RATE", "KEY", "DRY_RUN", "RETRY_FAILED_OF", "MAX_CALLS", "DEADLINE")
+
 
 def main() -> int:
     """Run one command; returns the exit status, 0 only where it did what was asked."""
@@ -49,29 +52,30 @@ def _interrupt(*_: object) -> None:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m include.orchestration.embedded")
     parser.add_argument("--home", type=Path, default=PROJECT / ".airflow", help="Airflow's home")
-    commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start a lasting Airflow")
+    added = parser.add_subparsers(dest="command", required=True)
+    up = added.add_parser("up", help="start a lasting Airflow")
     up.add_argument("--port", default=str(UP_PORT))
-    commands.add_parser("down", help="stop what `up` started")
-    commands.add_parser("migrate", help="bring the databases to the newest revision, import the pools")
-    run = commands.add_parser(
-        "run", help="run a DAG once; values come from DAG, CSV, OUTPUT, LIMIT, RATE, KEY, DRY_RUN"
-    )
-    run.add_argument("--dag", default=os.environ.get("DAG") or "csv_processing")
-    airflow = commands.add_parser("airflow", help="Airflow's own command line on this home")
+    added.add_parser("down", help="stop what `up` started")
+    added.add_parser("migrate", help="bring the databases to the newest revision, import the pools")
+    run = added.add_parser("run", help=f"run a DAG once; values come from DAG, {', '.join(VARIABLES)}")
+    run.add_argument("--dag", default=os.environ.get("DAG") or commands.DEFAULT_DAG)
+    airflow = added.add_parser("airflow", help="Airflow's own command line on this home")
     airflow.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser.parse_args(arguments)
 
 
 def _request(chosen: argparse.Namespace) -> commands.RunRequest:
     """The request in the environment, where `make` puts it: names and paths with spaces survive that way."""
-    given = {name: os.environ.get(name) or None for name in ("CSV", "OUTPUT", "LIMIT", "RATE", "KEY", "DRY_RUN")}
+    given = {name: os.environ.get(name) or None for name in VARIABLES}
     return commands.RunRequest(
         dag_id=chosen.dag,
         source=given["CSV"],
         output=given["OUTPUT"],
         api_url=user_environment().get("API_URL") or None,
         limit=_whole_number("LIMIT", given["LIMIT"]) if given["LIMIT"] else None,
+        max_calls=_whole_number("MAX_CALLS", given["MAX_CALLS"]) if given["MAX_CALLS"] else None,
+        deadline=given["DEADLINE"],
+        retry_failed_of=given["RETRY_FAILED_OF"],
         rate=given["RATE"],
         key=given["KEY"],
         dry_run=_switch("DRY_RUN", given["DRY_RUN"]),

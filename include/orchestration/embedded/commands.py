@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,20 @@ from typing import Any
 from include.common.errors import BadInputError, ConfigError
 from include.common.rate_limit import parse_rate
 from include.enrichment.endpoint import Endpoint
+from include.enrichment.models import parse_duration
+from include.enrichment.progress import KEPT_AS
 from include.enrichment.report import foreseen, read_report
 from include.enrichment.run import Plan, RunFolder
+from include.orchestration import settings
 from include.orchestration.embedded import processes
 from include.orchestration.embedded.environment import USER, Home, airflow_environment
 from include.orchestration.embedded.processes import Running
-from include.orchestration.embedded.progress import Progress
+from include.orchestration.embedded.progress import Progress, Rows
 from include.orchestration.embedded.rest import AirflowApi
 from include.orchestration.embedded.service import POLL_SECONDS, changed_since, dag_ids, start, using, wait_for_dags
+from include.orchestration.pools import pools_file
+
+DEFAULT_DAG = "csv_processing"
 
 
 @dataclass(frozen=True)
@@ -32,22 +37,30 @@ class RunRequest:
     rate: str | None = None
     key: str | None = None
     dry_run: bool = False
+    retry_failed_of: str | None = None
+    max_calls: int | None = None
+    deadline: str | None = None
 
     def conf(self) -> dict[str, Any]:
         """The DAG run's parameters."""
         chosen = {
-            "source": self.source and _path("CSV", self.source),
-            "output": self.output and _path("OUTPUT", self.output),
+            "source": self.source and _place("CSV", self.source),
+            "output": self.output and _place("OUTPUT", self.output),
             "limit": self.limit,
             "rate_limit": self.rate,
             "key": self.key,
             "dry_run": self.dry_run or None,
+            "retry_failed_of": self.retry_failed_of,
+            "max_calls": self.max_calls,
+            "deadline": self.deadline,
         }
         return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _path(name: str, text: str) -> str:
-    """An absolute path, relative ones from where the command was typed."""
+def _place(name: str, text: str) -> str:
+    """A URL, or an absolute path, relative ones from where the command was typed."""
+    if "://" in text:
+        return text
     try:
         path = str(Path(text).expanduser().absolute())
         path.encode()
@@ -91,8 +104,9 @@ def down(home: Home) -> None:
 def migrate(home: Home) -> None:
     """Bring the databases of this home to the newest revision and import the pools, whether it is up or not."""
     home.create()
-    processes.prepare(home, airflow_environment(home, 0, None, schedule=False), again=True)
-    print(f"the databases in `{home.path}` are up to date, the pools are those of include/pools.json")
+    environment = airflow_environment(home, 0, None, schedule=False)
+    processes.prepare(home, environment, again=True)
+    print(f"the databases in `{home.path}` are up to date, the pools are those of `{pools_file(environment)}`")
 
 
 def run(home: Home, request: RunRequest) -> bool:
@@ -101,6 +115,8 @@ def run(home: Home, request: RunRequest) -> bool:
         raise ConfigError(f"DAG is `{request.dag_id}`; allowed is one of {', '.join(dag_ids())}")
     if request.rate is not None:
         parse_rate(request.rate, "RATE")
+    if request.deadline is not None:
+        parse_duration(request.deadline, "DEADLINE")
     if request.api_url:
         Endpoint(request.api_url, "API_URL")
     home.create()
@@ -118,11 +134,11 @@ def run(home: Home, request: RunRequest) -> bool:
         api.pause(request.dag_id, False)
         where = f": {running.web}/dags/{request.dag_id}/runs/{run_id}" if running.lasting else ""
         print(f"run {run_id} of {request.dag_id}{where}", flush=True)
-        folder = RunFolder(Path(running.storage), request.dag_id, run_id)
+        folder = RunFolder(settings.located(running.storage, "HEADRACE_STORAGE"), request.dag_id, run_id)
         try:
             state = _follow(home, running, api, folder, request, run_id)
         except KeyboardInterrupt:
-            if folder.path.exists():
+            if folder.mark.exists():
                 folder.stop("stopped by the person who started the run")  # before anything that takes time
             api.fail_run(request.dag_id, run_id)
             print("\nstopped by you; the run is marked failed, the last output stays")
@@ -136,26 +152,20 @@ def run(home: Home, request: RunRequest) -> bool:
 
 def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, request: RunRequest, run_id: str) -> str:
     """Show the run's progress until it has ended; returns its state."""
-    progress = Progress(folder)
+    rows = Rows(lambda index: api.kept_state(request.dag_id, run_id, "call_api", index, KEPT_AS))
+    progress = Progress(folder, rows)
     while (state := api.run_state(request.dag_id, run_id)) not in ("success", "failed"):
         processes.check_alive(home, running)
         if progress.find_plan() and progress.plan:
             print(_limit(progress.plan, request), flush=True)
         if state == "queued":
             others = [other for dag, other in api.unfinished_runs() if dag == request.dag_id and other != run_id]
-            progress.show(f"queued behind {others[0]}" if others else state)
+            progress.show([], f"queued behind {others[0]}" if others else state)
         else:
-            progress.show(_at_work(api.task_states(request.dag_id, run_id)) or state)
+            progress.show(api.task_states(request.dag_id, run_id), state)
         time.sleep(POLL_SECONDS)
     progress.end()
     return state
-
-
-def _at_work(tasks: list[tuple[str, str | None]]) -> str:
-    """Which tasks run or wait to be retried: `call_api 3 running, 2 to retry`."""
-    counted = Counter((task, state) for task, state in tasks if state in ("running", "up_for_retry"))
-    words = {"running": "running", "up_for_retry": "waiting for a retry"}
-    return ", ".join(f"{task} {count} {words[str(state)]}" for (task, state), count in counted.items())
 
 
 def _limit(plan: Plan, request: RunRequest) -> str:
@@ -173,3 +183,8 @@ def _summarize(folder: RunFolder, state: str, request: RunRequest) -> None:
     with contextlib.suppress(BadInputError):  # a run that failed in `plan` has none
         print(_limit(folder.read_plan(), request))
     print(report.as_text())
+    if report.counts and report.counts.ok and report.counts.failed:
+        print(
+            f"to call only the rows that failed again: make run RETRY_FAILED_OF={report.run_id}"
+            + f" DAG={request.dag_id}" * (request.dag_id != DEFAULT_DAG)
+        )

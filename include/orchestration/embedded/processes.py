@@ -17,12 +17,19 @@ import psutil
 
 from include.common.errors import ConfigError, HeadraceError, TransientError
 from include.orchestration.embedded.environment import Home
-from include.orchestration.pools import POOLS
+from include.orchestration.pools import pools_file, read_pools
 from include.orchestration.settings import PROJECT
 
 STOP_SECONDS = 20
 # What the processes took from the environment they were started in, and a run that joins them cannot change.
-OWN = ("AIRFLOW_CONN_CSV_API", "AIRFLOW_CONN_SYMBOL_API", "AIRFLOW_CONN_TELEGRAM_DEFAULT", "BOT_TOKEN", "CHAT_ID")
+OWN = (
+    "AIRFLOW_CONN_CSV_API",
+    "AIRFLOW_CONN_SYMBOL_API",
+    "AIRFLOW_CONN_TELEGRAM_DEFAULT",
+    "BOT_TOKEN",
+    "CHAT_ID",
+    "HEADRACE_POOLS",
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,8 @@ def prepare(home: Home, environment: Mapping[str, str], again: bool = False) -> 
 def _fingerprint(environment: Mapping[str, str]) -> str:
     migrations = sorted((PROJECT / "include/common/migrations/versions").glob("*.py"))
     digest = hashlib.sha256(environment.get("HEADRACE_DATABASE_URL", "").encode())
-    for path in (PROJECT / "requirements.txt", POOLS, *migrations):
+    digest.update(json.dumps(read_pools(pools_file(environment))).encode())
+    for path in (PROJECT / "requirements.txt", *migrations):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

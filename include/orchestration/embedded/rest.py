@@ -1,7 +1,9 @@
 """The part of Airflow's REST API that starting and following a run needs."""
 
+import contextlib
 import time
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -10,6 +12,15 @@ from include.common.errors import BadInputError, HeadraceError, TransientError
 
 PAGE = 1000
 DATABASE_TRIES = 5
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task instance; `map_index` is -1 for one that is not mapped, `state` None before it was scheduled."""
+
+    name: str
+    map_index: int
+    state: str | None
 
 
 class AirflowApi:
@@ -27,6 +38,11 @@ class AirflowApi:
         except httpx.HTTPError:
             return False
         return all((health.get(name) or {}).get("status") == "healthy" for name in ("metadatabase", *processes))
+
+    def prepare_for_tasks(self) -> None:
+        """Let the server build the API of the tasks, which it does at its first request there: 3 to 5 s of a core."""
+        with contextlib.suppress(httpx.HTTPError):  # without it, the first task waits
+            self._http.get("/execution/health", timeout=60)
 
     def find_dag(self, dag_id: str) -> dict[str, Any] | None:
         """A DAG's details, None where it is not known (yet)."""
@@ -48,14 +64,21 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run; returns its id. `BadInputError` where a parameter is refused."""
-        response = self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        # SQLite tells the scheduler the time in whole seconds: a run that is due now would wait for the next one.
+        due = datetime.now(UTC) - timedelta(seconds=1)
+        body = {"logical_date": None, "run_after": due.isoformat(), "conf": conf}
+        response = self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)
         if response.status_code == 400:
             raise BadInputError(str(response.json().get("detail", response.text)))
         return str(self._value(response)["dag_run_id"])
 
+    def find_run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """A run's details."""
+        return dict(self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")))
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """`queued`, `running`, `success` or `failed`."""
-        return str(self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))["state"])
+        return str(self.find_run(dag_id, run_id)["state"])
 
     def unfinished_runs(self) -> list[tuple[str, str]]:
         """DAG and run id of every run that has not ended."""
@@ -66,10 +89,16 @@ class AirflowApi:
         """Mark a run as failed; its tasks end."""
         self._value(self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
 
-    def task_states(self, dag_id: str, run_id: str) -> list[tuple[str, str | None]]:
-        """Task id and state of each task instance of a run."""
+    def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """Every task instance of a run."""
         found = self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit={PAGE}"))
-        return [(task["task_id"], task["state"]) for task in found["task_instances"]]
+        return [TaskState(task["task_id"], task["map_index"], task["state"]) for task in found["task_instances"]]
+
+    def kept_state(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
+        """What a task keeps under `key` of its state; None where it keeps nothing."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store/{key}?map_index={map_index}"
+        response = self._call("GET", path)
+        return None if response.status_code == 404 else self._value(response)["value"]
 
     def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:

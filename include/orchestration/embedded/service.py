@@ -18,6 +18,8 @@ from include.orchestration.embedded.rest import AirflowApi
 START_SECONDS = 180
 POLL_SECONDS = 0.5
 NEEDED = ("scheduler", "dag_processor")
+# Its module is run, not imported: it would import Airflow's command line here.
+SCHEDULER = "include.orchestration.embedded.scheduler"
 
 
 @contextlib.contextmanager
@@ -58,15 +60,24 @@ def start(home: Home, port: int, lasting: bool) -> Running:
             processes.start(home, running, "demo-api", ["include.demo_api", "--port", str(demo_port)], environment)
         services = ["api-server", "scheduler", "dag-processor", *(["triggerer"] if lasting else [])]
         for service in services:
-            # Logs are read from this machine's disk; the log servers would listen on every interface.
-            quiet = ["--skip-serve-logs"] if service in ("scheduler", "triggerer") else []
-            processes.start(home, running, service, ["airflow", service, *quiet], environment)
+            processes.start(home, running, service, _command(service, lasting), environment)
         api = AirflowApi(running.web, USER, home.password())
+        _wait(home, running, lambda: api.is_healthy(()), "Airflow's API server did not answer")
+        api.prepare_for_tasks()
         _wait(home, running, lambda: api.is_healthy(NEEDED), "Airflow did not get healthy")
     except BaseException:
         processes.stop(home, running)
         raise
     return running
+
+
+def _command(service: str, lasting: bool) -> list[str]:
+    """The module and the arguments of an Airflow service."""
+    # Logs are read from this machine's disk; the log servers would listen on every interface.
+    quiet = ["--skip-serve-logs"] if service in ("scheduler", "triggerer") else []
+    if service == "scheduler":
+        return [SCHEDULER, *quiet, *([] if lasting else ["--with-bundle"])]
+    return ["airflow", service, *quiet]
 
 
 def _digest(text: str) -> str:

@@ -21,17 +21,17 @@ def tables(url: str) -> set[str]:
 
 def test_migrating_a_new_database_makes_its_tables(url):
     migrate(url)
-    assert tables(url) == {"rate_limits", "headrace_version"}
+    assert tables(url) == {"rate_limits", "budgets", "headrace_version"}
 
 
 def test_migrating_again_changes_nothing(url):
     migrate(url)
     engine = connect(url)
     with engine.begin() as connection:
-        connection.exec_driver_sql("INSERT INTO rate_limits VALUES ('csv_api', 5.5)")
+        connection.exec_driver_sql("INSERT INTO rate_limits VALUES ('csv_api', 5.5, 7.5)")
     migrate(url)
     with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT key, next_at FROM rate_limits").all() == [("csv_api", 5.5)]
+        assert connection.exec_driver_sql("SELECT * FROM rate_limits").all() == [("csv_api", 5.5, 7.5)]
     engine.dispose()
 
 

@@ -1,13 +1,18 @@
 """Files that are replaced whole."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from include.common import files
 from include.common.errors import HeadraceError, PermanentError, TransientError
 from include.common.files import replacing
+from include.common.storage import listed, place
+
+pytest_plugins = ["tests.s3"]
 
 
 def names(folder):
@@ -150,3 +155,75 @@ def test_a_loop_of_links_is_an_error_with_its_path(tmp_path):
     loop.symlink_to(loop)
     with pytest.raises(PermanentError, match="loop"), replacing(loop):
         pass
+
+
+def test_an_object_is_uploaded_whole(bucket):
+    with replacing(bucket / "deep" / "output.json") as stream:
+        stream.write(b"new" * 100_000)
+        assert listed(bucket / "deep") == []
+    assert (bucket / "deep" / "output.json").read_bytes() == b"new" * 100_000
+
+
+def test_an_object_that_is_there_is_replaced(bucket):
+    target = bucket / "output.json"
+    for content in (b"old and long", b"new"):
+        with replacing(target) as stream:
+            stream.write(content)
+    assert target.read_bytes() == b"new"
+
+
+def test_an_error_leaves_the_old_object(bucket):
+    target = bucket / "output.json"
+    target.write_bytes(b"old")
+    with pytest.raises(ValueError, match="half way"):
+        break_off(target)
+    assert target.read_bytes() == b"old"
+
+
+def test_an_error_before_there_was_an_object_leaves_none(bucket):
+    with pytest.raises(ValueError, match="half way"):
+        break_off(bucket / "output.json")
+    assert listed(bucket) == []
+
+
+def test_an_object_may_be_read_and_replaced_at_the_same_time(bucket):
+    target = bucket / "output.json"
+    target.write_bytes(b"old")
+    with target.open("rb") as reader, replacing(target) as stream:
+        stream.write(reader.read() + b" and new")
+    assert target.read_bytes() == b"old and new"
+
+
+def test_a_bucket_that_is_not_there_is_an_error_with_the_url(bucket):
+    target = place("s3://no-such-bucket/output.json", Path("/"), "output")
+    with (
+        pytest.raises(
+            HeadraceError,
+            match=r"^`s3://no-such-bucket/output\.json` cannot be written: The specified bucket does not exist$",
+        ),
+        replacing(target) as stream,
+    ):
+        stream.write(b"new")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.EACCES, PermanentError),
+        (errno.EPERM, PermanentError),
+        (errno.EIO, TransientError),
+        (None, TransientError),
+    ],
+)
+def test_an_upload_that_is_refused_says_whether_trying_again_may_help(in_bucket, monkeypatch, number, kind):
+    def refuse(source, target):
+        raise OSError(number, "refused") if number else OSError("refused")
+
+    monkeypatch.setattr(files, "upload", refuse)
+    with pytest.raises(kind, match=r"^`memory://.*/output\.json` cannot be written: refused$"), replacing(in_bucket):
+        pass
+
+
+@pytest.fixture
+def in_bucket(tmp_path):
+    return place(f"memory://{tmp_path.name}/output.json", Path("/"), "output")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.common.errors import ConfigError
-from include.common.templates import Template, quoted, render_json, templates_in
+from include.common.templates import JsonTemplate, Template, quoted, templates_in
 
 
 def test_fields_are_filled_with_the_rows_values():
@@ -29,6 +29,10 @@ def test_values_pass_through_the_quoting_and_the_text_around_them_does_not():
 
 def test_a_value_that_looks_like_a_field_is_not_filled_again():
     assert Template("request.path", "/{a}/{b}").render({"a": "{b}", "b": "2"}) == "/{b}/2"
+
+
+def test_a_percent_sign_is_text_like_any_other():
+    assert Template("request.path", "/100%/%s/{id}%d").render({"id": "5%"}) == "/100%/%s/5%%d"
 
 
 def test_columns_with_spaces_and_other_alphabets_are_fields_too():
@@ -83,7 +87,7 @@ def test_every_text_in_a_json_body_is_a_template_with_a_name_that_leads_to_it():
 
 def test_a_json_body_keeps_its_numbers_and_its_keys():
     body = {"{id}": "{id}", "n": 5, "on": True, "nothing": None, "list": ["{id}", 1.5]}
-    assert render_json("request.json", body, {"id": "7"}) == {
+    assert JsonTemplate("request.json", body).render({"id": "7"}) == {
         "{id}": "7",
         "n": 5,
         "on": True,
@@ -92,8 +96,19 @@ def test_a_json_body_keeps_its_numbers_and_its_keys():
     }
 
 
+def test_a_json_body_is_made_anew_for_every_row():
+    template = JsonTemplate("request.json", {"tags": ["{id}"]})
+    first, second = template.render({"id": "1"}), template.render({"id": "2"})
+    assert (first, second) == ({"tags": ["1"]}, {"tags": ["2"]})
+
+
+def test_a_text_in_a_json_body_that_is_no_template_is_an_error():
+    with pytest.raises(ConfigError, match=r"request\.json is `\{id`"):
+        JsonTemplate("request.json", {"a": ["{id"]})
+
+
 def test_a_value_cannot_break_out_of_its_text_in_a_json_body():
-    assert render_json("request.json", {"id": "{id}"}, {"id": '", "admin": true, "x": "'}) == {
+    assert JsonTemplate("request.json", {"id": "{id}"}).render({"id": '", "admin": true, "x": "'}) == {
         "id": '", "admin": true, "x": "'
     }
 

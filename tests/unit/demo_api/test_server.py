@@ -89,6 +89,21 @@ async def test_calls_are_counted_by_key_and_status(http):
     assert found["statuses"] == {"200": 2, "404": 1}
 
 
+async def test_the_counts_come_without_the_keys_where_they_are_not_wanted(http):
+    await answer(http, "/echo/a")
+    _, found = await answer(http, "/_demo?keys=0")
+    assert found == {"calls": 1, "answered": 1, "in_flight": 0, "peak": 1, "statuses": {"200": 1}}
+    assert (await counts(http))["by_key"] == {"a": 1}
+
+
+async def test_a_body_that_is_sent_slowly_is_the_same_as_at_once(http):
+    for path in ("/countries/004", "/countries/999", "/query?function=TIME_SERIES_DAILY&symbol=NONE"):
+        at_once = await answer(http, path)
+        await told(http, faults=[{"fault": "slow", "seconds": 0.001}])
+        assert (await answer(http, path))[1] == at_once[1]
+        await told(http)
+
+
 async def test_looking_at_the_counts_is_not_counted(http):
     await counts(http)
     assert (await counts(http))["calls"] == 0

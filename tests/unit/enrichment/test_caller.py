@@ -3,15 +3,14 @@
 import asyncio
 import heapq
 import itertools
-import logging
 
 import pytest
 
 from include.common.errors import PermanentError, TransientError
-from include.enrichment.caller import LONGEST_PAUSE, Calls, Unlimited
+from include.enrichment.caller import FAILURES_IN_A_ROW, LONGEST_PAUSE, TELL_EVERY, Calls
 from include.enrichment.client import AccessError
-from include.enrichment.ledger import Entry, Segment, read_segments, standing
-from include.enrichment.models import RowStatus
+from include.enrichment.ledger import ChunkLedger, Entry, open_segment, read_entry
+from include.enrichment.models import Chunk, RowStatus
 
 OK, FAILED, RETRY = RowStatus.OK, RowStatus.FAILED, RowStatus.RETRY
 
@@ -89,20 +88,37 @@ class FakeApi:
 class EvenPace:
     """A limit of one call in `interval` seconds, which counts what it is asked."""
 
-    def __init__(self, time: FakeTime, interval: float) -> None:
+    def __init__(self, time: FakeTime, interval: float = 0.0) -> None:
         self.time = time
         self.interval = interval
-        self.next_at = 0.0
+        self.next_at = self.paused_until = 0.0
+        self.waiting = 0.0
         self.deferred: list[float] = []
 
-    async def reserve(self) -> float:
-        start = max(self.next_at, self.time.now)
-        self.next_at = start + self.interval
-        return start - self.time.now
+    async def start(self) -> None:
+        while True:
+            start = max(self.next_at, self.paused_until, self.time.now)
+            self.next_at = start + self.interval
+            self.waiting = start - self.time.now
+            await self.time.sleep(self.waiting)
+            self.waiting = 0.0
+            if self.time.now >= self.paused_until:
+                return
 
     async def defer(self, seconds: float) -> None:
         self.deferred.append(seconds)
-        self.next_at = max(self.next_at, self.time.now + seconds)
+        self.paused_until = max(self.paused_until, self.time.now + seconds)
+
+
+class Budget:
+    """So many calls, then no more."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    async def take(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
 
 
 class Scene:
@@ -115,24 +131,28 @@ class Scene:
 
     async def run(self, keys, in_flight=5, try_number=1, pace=None, **parts):
         rows = ({"n": n, "line": n + 1, "key": key, "v": [key, f"name {key}"]} for n, key in enumerate(keys, 1))
-        with Segment(self.folder, 0, try_number) as segment:
-            calls = Calls(
-                caller=self.api,
-                segment=segment,
-                columns=("id", "name"),
-                earlier=standing(self.folder, 0),
-                pace=pace or Unlimited(),
-                clock=self.time,
-                sleep=self.time.sleep,
-                **parts,
-            )
-            return await self.time.run(calls.run(rows, in_flight))
+        chunk = Chunk(0, "", 1, len(keys), len(keys), 0, 0)
+        with ChunkLedger(self.folder, chunk) as ledger:
+            async with open_segment(self.folder, 0, try_number) as segment:
+                calls = Calls(
+                    caller=self.api,
+                    segment=segment,
+                    columns=("id", "name"),
+                    standing=ledger,
+                    pace=pace or EvenPace(self.time),
+                    total=len(keys),
+                    clock=self.time,
+                    sleep=self.time.sleep,
+                    **parts,
+                )
+                return await self.time.run(calls.run(rows, in_flight))
 
     def ledger(self):
-        return list(read_segments(self.folder, 0))
+        paths = sorted(self.folder.glob("*.jsonl"))
+        return [read_entry(line) for path in paths for line in path.read_bytes().splitlines()]
 
     def standing(self):
-        return {n: (entry.status, entry.attempts) for n, entry in standing(self.folder, 0).items()}
+        return {entry.n: (entry.status, entry.attempts) for entry in self.ledger()}
 
 
 @pytest.fixture
@@ -195,9 +215,11 @@ async def test_rows_are_read_as_they_are_called_and_not_before(scene):
             assert len(read) <= len(scene.api.calls) + 5
             yield {"n": n, "line": n, "key": key, "v": [key, ""]}
 
-    with Segment(scene.folder, 0, 1) as segment:
-        calls = Calls(scene.api, segment, ("id", "name"), {}, Unlimited(), clock=scene.time, sleep=scene.time.sleep)
-        await scene.time.run(calls.run(rows(), in_flight=5))
+    with ChunkLedger(scene.folder, Chunk(0, "", 1, 100, 100, 0, 0)) as ledger:
+        async with open_segment(scene.folder, 0, 1) as segment:
+            pace, time = EvenPace(scene.time), scene.time
+            calls = Calls(scene.api, segment, ("id", "name"), ledger, pace, clock=time, sleep=time.sleep)
+            await scene.time.run(calls.run(rows(), in_flight=5))
     assert len(read) == 100
 
 
@@ -303,6 +325,9 @@ async def test_what_was_answered_before_the_refusal_is_kept(scene):
 async def test_a_refusal_seen_by_another_task_stops_this_one_before_its_next_call(scene):
     reason = None
 
+    async def stopped():
+        return reason
+
     async def soon():
         nonlocal reason
         await scene.time.sleep(2.5)
@@ -310,7 +335,7 @@ async def test_a_refusal_seen_by_another_task_stops_this_one_before_its_next_cal
 
     other = asyncio.ensure_future(soon())
     with pytest.raises(PermanentError, match="403: refused"):
-        await scene.run(keys(10), in_flight=1, stopped=lambda: reason)
+        await scene.run(keys(10), in_flight=1, stopped=stopped)
     assert scene.api.calls == ["k1", "k2", "k3"]
     await other
 
@@ -330,18 +355,6 @@ async def test_slow_calls_overlap_at_a_fast_pace(scene):
     scene.api.seconds = 10
     await scene.run(keys(6), in_flight=3, pace=EvenPace(scene.time, interval=1))
     assert scene.api.starts == [0, 1, 2, 10, 11, 12]
-
-
-async def test_a_long_wait_for_the_limit_is_said_with_its_name(scene, caplog):
-    caplog.set_level(logging.INFO, "include.enrichment.caller")
-    await scene.run(keys(2), in_flight=1, pace=EvenPace(scene.time, interval=30), limit_name="csv_api 2/minute")
-    assert [record.getMessage() for record in caplog.records] == ["waiting 29 s for the limit csv_api 2/minute"]
-
-
-async def test_the_pace_of_a_fast_limit_is_not_worth_a_line(scene, caplog):
-    caplog.set_level(logging.INFO, "include.enrichment.caller")
-    await scene.run(keys(5), pace=EvenPace(scene.time, interval=0.1))
-    assert caplog.records == []
 
 
 async def test_a_pause_that_the_api_asks_for_holds_all_workers(scene):
@@ -454,3 +467,101 @@ async def test_a_task_that_is_cancelled_abandons_its_calls_and_keeps_its_answers
     assert sorted(scene.api.abandoned) == ["k5", "k6"]
     assert set(scene.standing()) == {1, 2, 3, 4}
     await other
+
+
+async def test_a_worker_that_waits_for_the_limit_gives_its_turn_up_when_the_run_is_stopped(scene):
+    async def stopped():
+        return PermanentError("stopped") if scene.time.now >= 5 else None
+
+    with pytest.raises(PermanentError, match="stopped"):
+        await scene.run(keys(10), in_flight=3, pace=EvenPace(scene.time, interval=3600), stopped=stopped)
+    assert scene.api.calls == ["k1"]
+    assert scene.time.now < 10
+
+
+async def test_a_stop_finishes_the_calls_in_flight(scene):
+    async def stopped():
+        return TransientError("told to end") if scene.time.now >= 0.5 else None
+
+    with pytest.raises(TransientError, match="told to end"):
+        await scene.run(keys(10), in_flight=2, stopped=stopped)
+    assert scene.standing() == {1: (OK, 1), 2: (OK, 1)}
+
+
+async def test_after_so_many_failures_in_a_row_a_chunk_stops_hammering(scene):
+    scene.api.answers |= {key: TransientError("503") for key in keys(200)}
+    outcome = await scene.run(keys(200), in_flight=5)
+    assert FAILURES_IN_A_ROW <= len(scene.api.calls) < FAILURES_IN_A_ROW + 5
+    assert (outcome.transient, outcome.left) == (len(scene.api.calls), None)
+
+
+async def test_one_good_answer_closes_the_circuit_again(scene):
+    failing = [key for number, key in enumerate(keys(100), 1) if number % FAILURES_IN_A_ROW]
+    scene.api.answers |= {key: TransientError("503") for key in failing}
+    outcome = await scene.run(keys(100), in_flight=1)
+    assert (outcome.ok, outcome.transient) == (5, 95)
+
+
+async def test_a_row_that_fails_for_good_shows_that_the_server_answers(scene):
+    scene.api.answers |= {key: TransientError("503") for key in keys(100)}
+    scene.api.answers["k15"] = PermanentError("404")
+    outcome = await scene.run(keys(100), in_flight=1)
+    assert (outcome.failed, outcome.transient) == (1, 14 + FAILURES_IN_A_ROW)
+
+
+async def test_a_budget_is_spent_to_the_last_call_and_the_rest_is_left(scene):
+    outcome = await scene.run(keys(50), in_flight=4, allowance=Budget(10), over_budget="skipped: budget")
+    assert (outcome.ok, outcome.left, len(scene.api.calls)) == (10, "skipped: budget", 10)
+
+
+async def test_after_the_deadline_no_call_starts_and_those_in_flight_are_finished(scene):
+    outcome = await scene.run(keys(50), in_flight=2, deadline=3.2, past_deadline="skipped: deadline")
+    assert outcome.left == "skipped: deadline"
+    assert outcome.ok == len(scene.api.calls)
+    assert max(scene.api.starts) < 4
+
+
+async def test_a_deadline_does_not_wait_for_the_limit(scene):
+    outcome = await scene.run(keys(5), pace=EvenPace(scene.time, interval=3600), deadline=10)
+    assert (outcome.ok, scene.time.now) == (1, 10)
+
+
+class LostDatabase(EvenPace):
+    async def start(self):
+        if self.time.now >= 2:
+            raise TransientError("the application database cannot be used")
+
+
+async def test_a_limit_that_cannot_be_asked_loses_no_call_in_flight(scene):
+    with pytest.raises(TransientError, match="application database"):
+        await scene.run(keys(10), in_flight=2, pace=LostDatabase(scene.time))
+    assert scene.api.abandoned == []
+    assert len(scene.ledger()) == len(scene.api.calls)
+
+
+async def test_progress_is_told_every_few_seconds(scene):
+    told = []
+    await scene.run(keys(20), in_flight=1, tell=lambda progress: told.append((scene.time.now, progress)))
+    times = [now for now, _ in told]
+    assert times == [1, 1 + TELL_EVERY, 1 + 2 * TELL_EVERY, 1 + 3 * TELL_EVERY]
+    last = told[-1][1]
+    assert (last.done, last.total, last.failed) == (16, 20, 0)
+    assert last.per_second == pytest.approx(1)
+    assert last.eta == pytest.approx(4)
+
+
+async def test_progress_counts_what_earlier_tries_have_ended(scene):
+    scene.api.answers["k1"] = PermanentError("404")
+    scene.api.answers["k2"] = TransientError("500")
+    await scene.run(keys(3), in_flight=1)
+    scene.api.answers.clear()
+    scene.api.seconds = 2
+    told = []
+    await scene.run(keys(3), in_flight=1, try_number=2, tell=told.append)
+    assert (told[0].done, told[0].failed, told[0].retry) == (2, 1, 0)
+
+
+async def test_progress_says_how_long_the_limit_makes_it_wait(scene):
+    told = []
+    await scene.run(keys(2), in_flight=1, pace=EvenPace(scene.time, interval=30), tell=told.append)
+    assert "waiting 29 s for the limit" in told[0].line()

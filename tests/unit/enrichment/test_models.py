@@ -5,12 +5,13 @@ import json
 import pytest
 
 from include.common.errors import ConfigError
-from include.enrichment.models import Chunk, Request, RowStatus, check_output
+from include.enrichment.models import Chunk, Request, RowStatus, carried_outcome, check_output, parse_duration
 
 
 def test_the_defaults_are_those_of_the_manual(planning):
     pipeline = planning.pipeline()
-    assert (pipeline.max_failed_ratio, pipeline.single_rows) == (0.1, 20)
+    assert (pipeline.max_failed_ratio, pipeline.single_rows, pipeline.keep_runs) == (0.1, 20, 72)
+    assert (pipeline.whole, pipeline.max_calls, pipeline.deadline) == (False, None, None)
     assert (pipeline.request.method, pipeline.request.timeout, pipeline.request.max_bytes) == ("GET", 10.0, 10485760)
 
 
@@ -36,6 +37,23 @@ def test_the_defaults_are_those_of_the_manual(planning):
         ("transform", "include.enrichment.transforms:"),
         ("transform", "include/enrichment/transforms.py:flatten"),
         ("single_rows", -1),
+        ("single_rows", 1.5),
+        ("single_rows", True),
+        ("keep_runs", 0),
+        ("keep_runs", "72"),
+        ("max_calls", 0),
+        ("max_calls", -1),
+        ("max_calls", 1.5),
+        ("max_calls", True),
+        ("deadline", ""),
+        ("deadline", "50"),
+        ("deadline", "0 minutes"),
+        ("deadline", "1.5 hours"),
+        ("deadline", "50 minutes\n"),
+        ("deadline", "two hours"),
+        ("deadline", 3000),
+        ("whole", 1),
+        ("whole", "yes"),
         ("output", "results/{name}.json"),
     ],
 )
@@ -123,9 +141,53 @@ def test_an_output_that_names_another_column_is_refused_by_name():
 
 
 def test_a_chunk_passes_through_json_unchanged():
-    chunk = Chunk(index=1, label="rows 201-400", first_row=201, rows=200, offset=9000, length=8800)
+    chunk = Chunk(index=1, label="rows 201-400", first_row=201, last_row=400, rows=200, offset=9000, length=8800)
     assert Chunk(**json.loads(json.dumps(chunk.as_dict()))) == chunk
 
 
 def test_the_ways_a_row_ends_are_written_as_in_the_manual():
     assert [str(status) for status in RowStatus] == ["ok", "failed", "skipped", "retry"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1 second", 1.0),
+        ("90 seconds", 90.0),
+        ("50 minutes", 3000.0),
+        ("2 hours", 7200.0),
+        ("1 day", 86400.0),
+        ("1 days", 86400.0),
+    ],
+)
+def test_a_duration_is_read_as_seconds(text, seconds):
+    assert parse_duration(text, "deadline") == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "minute", "-1 minutes", "1  minute", "1 minute ", "1 week", "1 Minute", None]
+)
+def test_a_duration_that_is_none_is_named_with_its_field(text):
+    with pytest.raises(ConfigError) as caught:
+        parse_duration(text, "run.deadline")
+    assert str(caught.value) == (
+        f"run.deadline is `{text}`; allowed is a time such as `90 seconds`, `50 minutes`, `2 hours`"
+    )
+
+
+def test_source_and_output_of_a_pipeline_may_be_urls(planning):
+    pipeline = planning.pipeline(source="s3://bucket/in.csv", output="s3://bucket/{id}.json")
+    assert (pipeline.source, pipeline.output) == ("s3://bucket/in.csv", "s3://bucket/{id}.json")
+
+
+@pytest.mark.parametrize(
+    ("columns", "carried"),
+    [
+        (("id", "status", "attempts", "error"), ("status", "attempts", "error")),
+        (("error", "id", "attempts", "status"), ("status", "attempts", "error")),
+        (("id", "status", "error"), ()),
+        (("id",), ()),
+    ],
+)
+def test_the_outcome_of_an_earlier_run_is_known_by_all_three_columns(columns, carried):
+    assert carried_outcome(columns) == carried

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.common.errors import BadInputError, ConfigError, PermanentError
+from include.common.storage import listed, place
 from include.enrichment.models import Request
-from include.enrichment.planner import _Marks, read_rows
+from include.enrichment.planner import _Marks, open_rows, read_rows
+
+pytest_plugins = ["tests.s3"]
 
 THREE = "id,country\n004,Afghanistan\n008,Albania\n012,Algeria\n"
 
@@ -24,7 +27,11 @@ def numbered(rows: int) -> str:
 
 def called(planning, chunks) -> list[dict]:
     """The rows of all chunks, in the order of the chunks."""
-    return [row for chunk in chunks for row in read_rows(planning.folder, chunk)]
+    found = []
+    for chunk in chunks:
+        with open_rows(planning.folder, chunk) as rows:
+            found += read_rows(rows, chunk)
+    return found
 
 
 def rejected(planning) -> list[dict]:
@@ -61,20 +68,20 @@ def test_a_source_whose_name_no_file_can_have_is_refused_with_its_path(planning,
 
 
 def test_an_output_whose_name_no_file_can_have_is_refused_with_its_path(planning, tmp_path):
-    output = str(tmp_path / ("x" * 300))
+    output = tmp_path / ("x" * 300)
     assert f"`{output}`" in refused(planning, THREE, output=output)
 
 
 def test_an_output_below_a_file_is_refused_before_anything_is_called(planning, tmp_path):
     (tmp_path / "taken").write_text("")
-    output = str(tmp_path / "taken" / "deep" / "out.json")
+    output = tmp_path / "taken" / "deep" / "out.json"
     assert f"output is `{output}`, but nothing can be written in `{tmp_path / 'taken'}`: Not a directory" in refused(
         planning, THREE, output=output
     )
 
 
 def test_an_output_in_folders_that_are_still_to_be_made_is_fine(planning, tmp_path):
-    assert len(planning.plan(THREE, output=str(tmp_path / "new" / "deep" / "out.json"))) == 3
+    assert len(planning.plan(THREE, output=tmp_path / "new" / "deep" / "out.json")) == 3
 
 
 def test_a_source_that_is_a_device_is_refused(planning):
@@ -132,26 +139,26 @@ def test_a_column_with_the_name_kept_for_the_answers_is_refused(planning):
 
 
 def test_an_output_that_is_the_source_is_refused(planning):
-    assert "the source itself" in refused(planning, THREE, output=str(planning.source))
+    assert "the source itself" in refused(planning, THREE, output=planning.source)
     assert planning.source.read_text() == THREE
 
 
 def test_an_output_that_leads_to_the_source_by_another_way_is_refused(planning, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
-    assert "the source itself" in refused(planning, THREE, output=str(tmp_path / "link" / "input.csv"))
+    assert "the source itself" in refused(planning, THREE, output=tmp_path / "link" / "input.csv")
 
 
 def test_an_output_that_is_a_folder_is_refused(planning, tmp_path):
     with pytest.raises(ConfigError, match=f"output is `{tmp_path}`: a folder"):
-        planning.plan(THREE, output=str(tmp_path))
+        planning.plan(THREE, output=tmp_path)
 
 
 def test_an_output_that_names_a_column_other_than_the_key_is_refused(planning):
-    assert "it names `country`" in refused(planning, THREE, output="/data/{country}.json")
+    assert "it names `country`" in refused(planning, THREE, output=Path("/data/{country}.json"))
 
 
 def test_a_malformed_output_of_the_run_is_refused(planning):
-    assert "output is `/data/{id.json`" in refused(planning, THREE, output="/data/{id.json")
+    assert "output is `/data/{id.json`" in refused(planning, THREE, output=Path("/data/{id.json"))
 
 
 def test_the_last_output_is_untouched_by_a_plan_that_fails(planning):
@@ -226,17 +233,66 @@ def test_a_failed_row_does_not_use_up_its_key(planning):
 
 def test_a_source_without_one_good_row_has_nothing_to_call(planning):
     assert planning.plan("id,country\n1\n,b\n") == []
-    made = planning.folder.read_plan()
+    made = planning.made
     assert (made.rows, made.to_call) == (2, 0)
 
 
 def test_three_rows_are_three_tasks_named_by_their_keys(planning):
     chunks = planning.plan(THREE)
-    assert [(chunk.index, chunk.label, chunk.first_row, chunk.rows) for chunk in chunks] == [
-        (0, "004", 1, 1),
-        (1, "008", 2, 1),
-        (2, "012", 3, 1),
+    assert [(chunk.index, chunk.label, chunk.first_row, chunk.last_row, chunk.rows) for chunk in chunks] == [
+        (0, "004", 1, 1, 1),
+        (1, "008", 2, 2, 1),
+        (2, "012", 3, 3, 1),
     ]
+
+
+def test_the_chunks_stand_in_the_plan(planning):
+    chunks = planning.plan(numbered(50), tasks=3)
+    assert planning.made.chunks == tuple(chunks)
+
+
+@pytest.mark.parametrize(("rows", "tasks"), [(1, 1), (3, 1), (20, 1), (21, 1), (1000, 1)])
+def test_two_calls_a_minute_are_one_task_however_many_rows(planning, rows, tasks):
+    assert len(planning.plan(numbered(rows), tasks=5, rate_limit="2/minute")) == tasks
+
+
+@pytest.mark.parametrize(
+    ("rate_limit", "timeout", "requests", "tasks"),
+    [
+        ("2/minute", 10.0, 1, 1),
+        ("2/minute", 30.0, 1, 1),
+        ("2/minute", 60.0, 1, 2),
+        ("2/minute", 60.0, 2, 1),
+        ("1/second", 3.0, 1, 3),
+        ("1/second", 3.5, 1, 4),
+        ("1/second", 10.0, 1, 5),
+        ("1/second", 10.0, 4, 3),
+        ("1/second", 10.0, 10, 1),
+        ("5/second", 10.0, 1, 5),
+        ("5/second", 10.0, 10, 5),
+        ("5/second", 0.5, 1, 3),
+        ("1/day", 10.0, 1, 1),
+        ("none", 10.0, 1, 5),
+        ("none", 0.1, 50, 5),
+    ],
+)
+def test_no_more_tasks_than_keep_the_limit_busy(planning, rate_limit, timeout, requests, tasks):
+    made = request("/{id}", timeout=timeout)
+    chunks = planning.plan(numbered(100), pipeline={"request": made}, tasks=5, requests=requests, rate_limit=rate_limit)
+    assert len(chunks) == tasks
+    assert sum(chunk.rows for chunk in chunks) == 100
+
+
+@pytest.mark.parametrize(
+    ("rate_limit", "tasks"), [("none", 20), ("5/second", 20), ("90/minute", 20), ("1/second", 5), ("50/minute", 5)]
+)
+def test_few_rows_are_a_task_each_unless_the_limit_is_slow(planning, rate_limit, tasks):
+    assert len(planning.plan(numbered(20), tasks=5, rate_limit=rate_limit)) == tasks
+
+
+def test_no_more_tasks_than_rows(planning):
+    chunks = planning.plan(numbered(2), tasks=5, rate_limit="1/second")
+    assert [chunk.label for chunk in chunks] == ["1", "2"]
 
 
 def test_twenty_rows_are_twenty_tasks(planning):
@@ -265,6 +321,7 @@ def test_labels_count_rows_of_the_input_with_the_rejected_ones(planning):
     lines[19] = ",x\n"
     chunks = planning.plan("id,name\n" + "".join(lines), tasks=2)
     assert [chunk.label for chunk in chunks] == ["rows 2-21", "rows 22-40"]
+    assert [(chunk.first_row, chunk.last_row, chunk.rows) for chunk in chunks] == [(2, 21, 19), (22, 40, 19)]
 
 
 def test_a_row_is_handed_on_with_number_line_key_and_values(planning):
@@ -305,6 +362,7 @@ def test_however_many_rows_the_chunks_are_contiguous_and_not_too_many(lengths, t
         assert (chunk.index, chunk.first_row) == (index, row + 1)
         assert (chunk.offset, chunk.length) == (starts[row], starts[row + chunk.rows] - starts[row])
         last = row + chunk.rows
+        assert chunk.last_row == last
         assert chunk.label == (f"key {last}" if chunk.rows == 1 else f"rows {row + 1}-{last}")
         row = last
     assert row == len(lengths)
@@ -314,8 +372,24 @@ def test_however_many_rows_the_chunks_are_contiguous_and_not_too_many(lengths, t
 def test_a_limit_takes_the_first_rows_only(planning):
     chunks = planning.plan(numbered(100), limit=3)
     assert [row["n"] for row in called(planning, chunks)] == [1, 2, 3]
-    made = planning.folder.read_plan()
+    made = planning.made
     assert (made.rows, made.to_call, made.limit) == (3, 3, 3)
+
+
+def test_the_runs_own_choices_stand_in_the_plan(planning):
+    planning.plan(
+        THREE,
+        api="https://api.example.org",
+        api_origin="connection csv_api",
+        api_url="https://api.example.org",
+        max_calls=5,
+        deadline=3000.0,
+    )
+    made = planning.made
+    assert (made.api, made.api_origin) == ("https://api.example.org", "connection csv_api")
+    assert made.api_url == "https://api.example.org"
+    assert (made.max_calls, made.deadline) == (5, 3000.0)
+    assert (made.retry_failed_of, made.kept) == (None, 0)
 
 
 def test_a_limit_counts_rows_that_are_rejected_too(planning):
@@ -330,7 +404,7 @@ def test_a_limit_beyond_the_file_takes_all(planning):
 
 def test_a_dry_run_plans_and_calls_nothing(planning):
     assert planning.plan("id,country\n1,a\n2\n,c\n", dry_run=True) == []
-    made = planning.folder.read_plan()
+    made = planning.made
     assert (made.dry_run, made.rows, made.to_call) == (True, 3, 1)
 
 
@@ -341,7 +415,7 @@ def test_a_dry_run_refuses_what_a_run_refuses(planning):
 def test_the_plan_says_what_was_read(planning):
     content = "id;город\n1;Москва\n2;Тверь\n3\n".encode("cp1251")
     planning.plan(content, rate_limit="2/minute")
-    made = planning.folder.read_plan()
+    made = planning.made
     assert (made.source, made.output, made.rate_limit) == (str(planning.source), str(planning.output), "2/minute")
     assert (made.source_bytes, made.source_sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert (made.encoding, made.delimiter, made.columns, made.key) == ("cp1251", ";", ("id", "город"), "id")
@@ -403,3 +477,65 @@ def test_the_memory_does_not_grow_with_the_rows(planning):
 
     # 12,000 rows fill the sample that encoding and delimiter are detected on.
     assert peak(30_000) < 1.2 * peak(12_000)
+
+
+def in_bucket(make_planning, tmp_path, bucket):
+    """A run whose source, output and storage are all in a bucket."""
+    planning = make_planning(tmp_path, bucket / "storage")
+    planning.source, planning.output = bucket / "in" / "input.csv", bucket / "out" / "output.json"
+    return planning
+
+
+def test_source_output_and_storage_may_be_urls(make_planning, tmp_path, bucket):
+    planning = in_bucket(make_planning, tmp_path, bucket)
+    chunks = planning.plan("id,country\n004,Afghanistan\n008\n012,Algeria\n", pipeline={"single_rows": 0}, tasks=2)
+    assert [row["v"] for row in called(planning, chunks)] == [["004", "Afghanistan"], ["012", "Algeria"]]
+    assert [reject["n"] for reject in rejected(planning)] == [2]
+    made = planning.made
+    assert (made.source, made.output) == (f"{bucket}/in/input.csv", f"{bucket}/out/output.json")
+    assert (made.rows, made.to_call, made.chunks) == (3, 2, tuple(chunks))
+
+
+def test_the_files_of_a_plan_are_uploaded_whole(make_planning, tmp_path, bucket):
+    planning = in_bucket(make_planning, tmp_path, bucket)
+    planning.plan(numbered(3000))
+    found = {path.name: path.stat().st_size for path in listed(planning.folder.path) if path.is_file()}
+    assert set(found) == {"input.csv", "rows.jsonl", "rejects.jsonl", "run.json", "plan.json"}
+    assert found["input.csv"] == len(numbered(3000)) == planning.made.source_bytes
+    assert found["rows.jsonl"] == sum(chunk.length for chunk in planning.made.chunks)
+
+
+def test_every_chunk_of_a_plan_in_a_bucket_finds_its_own_rows(make_planning, tmp_path, bucket):
+    planning = in_bucket(make_planning, tmp_path, bucket)
+    chunks = planning.plan(numbered(1000), tasks=7)
+    assert [row["n"] for row in called(planning, chunks)] == list(range(1, 1001))
+    assert [row["n"] for row in called(planning, chunks[3:4])] == list(range(430, 573))
+
+
+def test_a_plan_that_fails_leaves_nothing_half_made_in_a_bucket(make_planning, tmp_path, bucket):
+    planning = in_bucket(make_planning, tmp_path, bucket)
+    planning.plan(THREE)
+    refused(planning, "code\n1\n")
+    assert [path.name for path in listed(planning.folder.path)] == ["run.json"]
+
+
+def test_a_source_that_is_not_in_the_bucket_is_refused_with_its_url(make_planning, tmp_path, bucket):
+    planning = in_bucket(make_planning, tmp_path, bucket)
+    assert refused(planning) == f"source `{bucket}/in/input.csv` does not exist"
+
+
+def test_an_output_url_that_is_the_source_is_refused(make_planning, tmp_path, bucket):
+    planning = in_bucket(make_planning, tmp_path, bucket)
+    assert "the source itself" in refused(planning, THREE, output=planning.source)
+
+
+def test_an_output_url_may_name_the_key(make_planning, tmp_path, bucket):
+    planning = in_bucket(make_planning, tmp_path, bucket)
+    output = place(f"{bucket}/out/{{id}}.json", tmp_path, "output")
+    planning.plan(THREE, output=output)
+    assert planning.made.output == f"{bucket}/out/{{id}}.json"
+
+
+def test_a_local_source_can_be_planned_into_a_bucket(make_planning, tmp_path, in_memory):
+    planning = make_planning(tmp_path, in_memory)
+    assert [row["key"] for row in called(planning, planning.plan(THREE))] == ["004", "008", "012"]

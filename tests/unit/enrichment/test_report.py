@@ -15,6 +15,7 @@ REPORT = Report(
     seconds=4.2,
     counts=Counts(rows=142, ok=139, failed=2, skipped=1),
     outputs=["/data/output.json"],
+    files=1,
     first_errors=["row 5 (024): 404: `no such`", "row 9 (040): 500"],
     errors_file="/data/runs/errors.csv",
     link="http://localhost:8080/dags/csv_processing/runs/manual__2026-11-21T23%3A35%3A31%2B00%3A00",
@@ -91,6 +92,7 @@ def test_markup_in_the_data_is_shown_and_not_obeyed():
         problems=["<i>a & b</i>"],
         first_errors=["row 1 (<a>): 500"],
         outputs=["/<u>.json"],
+        files=1,
     )
     markup = report.as_html()
     for tag in ("<i>", "<a>", "<u>"):
@@ -100,13 +102,19 @@ def test_markup_in_the_data_is_shown_and_not_obeyed():
 
 
 def test_however_much_went_wrong_it_fits_one_message():
-    report = changed(state="failed", problems=["x" * 5000] * 50, first_errors=["<" * 5000] * 50, outputs=["/f"] * 1000)
+    report = changed(
+        state="failed", problems=["x" * 5000] * 50, first_errors=["<" * 5000] * 50, outputs=["/f"] * 1000, files=1000
+    )
     assert units(plain(report.as_html())) <= 4096
     assert len(report.as_html().splitlines()) <= 20
 
 
+def test_a_run_that_published_nothing_names_no_output():
+    assert "output" not in changed().as_text()
+
+
 def test_many_outputs_are_counted_and_the_first_is_named():
-    assert "output: 3 files, the first /a" in changed(outputs=["/a", "/b", "/c"]).as_text()
+    assert "output: 5000 files, the first /a" in changed(outputs=["/a", "/b", "/c"], files=5000).as_text()
 
 
 def test_a_line_end_in_an_error_does_not_break_the_line():
@@ -167,8 +175,24 @@ def test_a_duration_is_told_in_its_two_largest_units(seconds, expected):
 
 @pytest.mark.parametrize(
     ("rate_limit", "rows", "expected"),
-    [("2/minute", 3, "limit 2/minute: 3 calls take at least 1 min"), ("none", 3, "no rate limit: 3 calls")],
+    [("2/minute", 3, "limit 2/minute: 3 calls take at least 1 min 1 s"), ("none", 3, "no rate limit: 3 calls")],
 )
 def test_the_time_that_a_limit_takes_is_foreseen(planning, rate_limit, rows, expected):
     planning.plan("id\n" + "".join(f"{number}\n" for number in range(rows)), rate_limit=rate_limit)
     assert foreseen(planning.folder.read_plan()) == expected
+
+
+def test_the_budget_of_a_run_bounds_the_time_that_is_foreseen(planning):
+    planning.plan("id\n" + "".join(f"{number}\n" for number in range(50)), rate_limit="1/minute", max_calls=1)
+    assert foreseen(planning.made) == "limit 1/minute: 1 calls fit in a second"
+
+
+def test_the_api_is_named_with_where_its_address_was_found(planning):
+    planning.plan("id\n1\n", api="https://api.example.org", api_origin="connection csv_api")
+    assert foreseen(planning.made) == "no rate limit: 1 calls to https://api.example.org (connection csv_api)"
+
+
+def test_a_report_of_a_run_in_a_bucket_is_read_back(make_planning, tmp_path, in_memory):
+    folder = make_planning(tmp_path, in_memory).folder
+    REPORT.write(folder)
+    assert read_report(folder) == REPORT

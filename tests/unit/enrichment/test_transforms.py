@@ -12,7 +12,7 @@ from include.enrichment.transforms import ANSWER, SERIES, daily_series, flatten,
 
 
 def frame(*rows: tuple, columns: tuple = ("id",)) -> pandas.DataFrame:
-    """A frame as `results.frame` makes it: the input's columns as text, then the answer."""
+    """A frame as `results.frames` makes them: the input's columns as text, then the answer."""
     names = [*columns, ANSWER]
     return pandas.DataFrame(
         {name: pandas.Series([row[index] for row in rows], dtype=object) for index, name in enumerate(names)}
@@ -183,3 +183,74 @@ def test_no_field_covers_another(answer, record):
 def test_an_earlier_output_can_be_the_input():
     result = flatten(frame(("1", "x", {"id": 7}), columns=("id", "answer.id")))
     assert records(result) == [{"id": "1", "answer.id": "x", "answer.answer.id": 7}]
+
+
+NAMED = st.builds(
+    lambda depth, name: "answer." * depth + name,
+    st.integers(0, 3),
+    st.sampled_from(["id", "a", "a.b", "answer", "answer.", "b"]),
+)
+INPUTS = st.lists(NAMED, min_size=1, max_size=4, unique=True)
+FIELDS = st.one_of(NAMED, st.sampled_from(["", ".", "a", "b"]))
+NESTED = st.recursive(
+    st.one_of(st.none(), st.integers(0, 5), st.lists(st.integers(0, 5), max_size=2)),
+    lambda children: st.dictionaries(FIELDS, children, max_size=3),
+    max_leaves=6,
+)
+
+
+def framed(inputs: list[str], answers: list, start: int = 0) -> pandas.DataFrame:
+    rows = [
+        (*(f"input {number} {column}" for column in inputs), answer) for number, answer in enumerate(answers, start)
+    ]
+    return frame(*rows, columns=tuple(inputs))
+
+
+def without_gaps(record: dict) -> dict:
+    return {name: value for name, value in record.items() if value is not None and value == value}
+
+
+@given(inputs=INPUTS, answers=st.lists(NESTED, min_size=1, max_size=5), cut=st.integers(0, 5))
+def test_parts_name_their_columns_as_the_whole_does(inputs, answers, cut):
+    whole = flatten(framed(inputs, answers))
+    parts = [flatten(framed(inputs, answers[:cut])), flatten(framed(inputs, answers[cut:], cut))]
+    names = dict.fromkeys(name for part in parts if len(part) for name in part)
+    assert list(names) == list(whole.columns)
+    assert [without_gaps(record) for part in parts for record in records(part)] == [
+        without_gaps(record) for record in records(whole)
+    ]
+
+
+def leaves(answer) -> list:
+    """Every value of an answer that is no object; of an empty one inside, nothing."""
+    if not isinstance(answer, dict):
+        return [answer]
+    return [leaf for item in answer.values() for leaf in leaves(item)]
+
+
+@given(inputs=INPUTS, answer=NESTED)
+def test_no_value_covers_another(inputs, answer):
+    made = flatten(framed(inputs, [answer]))
+    assert made.columns.is_unique
+    (record,) = records(made)
+    assert {column: record[column] for column in inputs} == {column: f"input 0 {column}" for column in inputs}
+    added = [value for name, value in record.items() if name not in inputs and value is not None]
+    assert sorted(map(repr, added)) == sorted(repr(leaf) for leaf in leaves(answer) if leaf is not None)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "fields", "columns"),
+    [
+        (["id"], ["id", "answer.id"], ["answer.id", "answer.answer.id"]),
+        (["id", "answer.id"], ["id", "answer.id"], ["answer.answer.id", "answer.answer.answer.id"]),
+        (["answer.id"], ["id"], ["answer.answer.id"]),
+        (["answer"], ["answer", "id"], ["answer.answer", "id"]),
+        (["id"], ["name", "answer.name"], ["name", "answer.name"]),
+    ],
+)
+def test_a_field_is_named_by_the_inputs_columns_alone(inputs, fields, columns):
+    for field, column in zip(fields, columns, strict=True):
+        alone = flatten(framed(inputs, [{field: 1}]))
+        assert list(alone.columns) == [*inputs, column]
+    together = flatten(framed(inputs, [dict.fromkeys(fields, 1)]))
+    assert list(together.columns) == [*inputs, *columns]

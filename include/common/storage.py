@@ -1,0 +1,118 @@
+"""Places for files: a folder of this machine, or a bucket behind an fsspec URL such as `s3://bucket/headrace`.
+
+A local place is a `pathlib.Path`, any other a `upath.UPath`; both read, write and list in the same words. What differs
+is here: folders exist in a bucket only by what is in them, and nothing there is appended to or renamed.
+"""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import fsspec
+from upath import UPath
+
+from include.common.errors import ConfigError, HeadraceError
+
+Place = Path | UPath
+COPY_BYTES = 1024 * 1024
+# Bytes fetched at once where a distant file is read in order; fsspec's own 50 MB would be most of a task's memory.
+READ_AHEAD = 4 * 1024 * 1024
+
+
+def place(text: str, base: Path, name: str) -> Place:
+    """The place that `text` names: a URL, or a path, which stands below `base` if it is relative.
+
+    `name` is the setting, for the `ConfigError` of a URL that nothing here can open.
+    """
+    if "://" not in text:
+        try:
+            return base / Path(text).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"{name} is `{text}`, which names no home folder that is known: {error}") from error
+    scheme, _, rest = text.partition("://")
+    if scheme in ("file", "local"):
+        return base / rest.removeprefix("localhost")
+    allowed = f"{name} is `{text}`; allowed is a path, or a URL that fsspec opens, such as s3://bucket/folder"
+    if not scheme or not rest.strip("/") or (rest.startswith("/") and scheme != "memory"):
+        raise ConfigError(allowed)
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"{allowed}: {error}") from error
+    # Listings are not remembered: other processes write beside this one.
+    return UPath(text, use_listings_cache=False)
+
+
+def is_local(where: Place) -> bool:
+    """Whether `where` is on a file system of this machine."""
+    return isinstance(where, Path)
+
+
+@contextmanager
+def reaching(where: Place) -> Iterator[None]:
+    """Whatever a bucket's library raises where it gets no further becomes an `OSError` that names the place."""
+    try:
+        yield
+    except (OSError, HeadraceError):
+        raise
+    except Exception as error:  # each library has its own kinds
+        if is_local(where):
+            raise
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}", str(where)) from error
+
+
+def make_folder(where: Place) -> None:
+    """Make a folder with those above it; in a bucket there is nothing to make."""
+    if is_local(where):
+        where.mkdir(parents=True, exist_ok=True)
+
+
+def remove_folder(where: Place) -> None:
+    """Remove a folder and all in it; nothing where there is none."""
+    if isinstance(where, Path):
+        if where.exists():
+            shutil.rmtree(where)
+    else:
+        with reaching(where):
+            if where.exists():
+                where.fs.rm(where.path, recursive=True)
+
+
+def listed(folder: Place, pattern: str = "*") -> list[Place]:
+    """What stands in a folder, by name; nothing where there is no folder."""
+    with reaching(folder):
+        return sorted(folder.glob(pattern), key=lambda found: found.name)
+
+
+def open_to_read(where: Place) -> BinaryIO:
+    """A file to read in order, little of it in memory; `FileNotFoundError` where there is none."""
+    if isinstance(where, Path):
+        return where.open("rb")
+    with reaching(where):
+        return where.open("rb", block_size=READ_AHEAD)
+
+
+def upload(source: Path, target: Place) -> None:
+    """Put a local file in its place, whole; a file that is there already is replaced."""
+    if isinstance(target, Path):
+        if source != target:
+            shutil.copyfile(source, target)
+    else:
+        with reaching(target):
+            target.fs.put_file(str(source), target.path)
+
+
+@contextmanager
+def scratch(folder: Place) -> Iterator[Path]:
+    """A local folder to make the files of `folder` in: itself, or one that is uploaded when the block ends well."""
+    if isinstance(folder, Path):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="headrace-") as name:
+        yield Path(name)
+        for path in sorted(Path(name).iterdir()):
+            upload(path, folder / path.name)

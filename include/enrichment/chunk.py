@@ -1,0 +1,127 @@
+"""One try of one chunk: what its task does, without Airflow."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from include.common.errors import HeadraceError, PermanentError, TransientError
+from include.enrichment.answer import AccessError
+from include.enrichment.caller import Allowance, Caller, Calls, Outcome, Pace
+from include.enrichment.ledger import ChunkLedger, open_segment
+from include.enrichment.models import Chunk
+from include.enrichment.planner import open_rows, read_rows
+from include.enrichment.progress import Progress
+from include.enrichment.run import Ending, Plan, RunFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Try:
+    """Which try of the chunk's task this is.
+
+    `life` is the same for all retries of a task and another after a person has cleared it. `last`: no retry follows.
+    """
+
+    number: int
+    life: int
+    last: bool
+
+
+@dataclass
+class ChunkCalls:
+    """Everything that calling a chunk needs. `deadline` is when the run makes no further call.
+
+    `terminated` says whether the process was told to end; `tell` is told of the progress.
+    """
+
+    folder: RunFolder
+    made: Plan
+    chunk: Chunk
+    attempt: Try
+    pace: Pace
+    in_flight: int
+    allowance: Allowance | None = None
+    deadline: datetime | None = None
+    terminated: Callable[[], bool] = lambda: False
+    tell: Callable[[Progress], None] = lambda progress: None
+
+    async def run(self, caller: Caller) -> Outcome:
+        """Call what has no good end yet, and remember how the chunk ended.
+
+        Raises `TransientError` where rows are left for the next try, else as `Calls.run` does.
+        """
+        after_try = self._begin()
+        try:
+            outcome = await self._call(caller, after_try)
+        except AccessError as error:
+            self.folder.stop(str(error))
+            raise
+        finally:
+            if self.folder.stopped():
+                self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, stopped=True))
+        log.info("%d ok, %d failed, %d failed for now", outcome.ok, outcome.failed, outcome.transient)
+        if outcome.left:
+            log.warning("the rest of the rows is not called: %s", outcome.left)
+        elif outcome.transient and not self.attempt.last:
+            raise TransientError(f"{outcome.transient} rows to call again; first: {outcome.first_error}", outcome.wait)
+        self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, left=outcome.left))
+        return outcome
+
+    def _begin(self) -> int:
+        """The try up to which entries do not count; raises `PermanentError` where the run was stopped."""
+        self.folder.unsettle()
+        ending = self.folder.ending(self.chunk.index)
+        if ending and ending.stopped:  # that task ended by it already: a person has cleared it
+            self.folder.resume()
+            self.folder.forget_ending(self.chunk.index)
+        if reason := self.folder.stopped():
+            self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, stopped=True))
+            raise PermanentError(reason)
+        # A chunk that had come to its end and starts in another life was cleared: its rows are to be called anew.
+        cleared = ending and not ending.stopped and ending.life != self.attempt.life
+        return ending.try_number if ending and cleared else 0
+
+    async def _call(self, caller: Caller, after_try: int) -> Outcome:
+        folder, chunk = self.folder, self.chunk
+        # Segments and rows may be far away: the loop goes on meanwhile.
+        ledger = await asyncio.to_thread(ChunkLedger, folder.segments, chunk, after_try)
+        stream = await asyncio.to_thread(open_rows, folder, chunk)
+        with ledger, stream:
+            async with open_segment(folder.segments, chunk.index, self.attempt.number) as segment:
+                calls = Calls(
+                    caller=caller,
+                    segment=segment,
+                    columns=self.made.columns,
+                    standing=ledger,
+                    pace=self.pace,
+                    total=chunk.rows,
+                    allowance=self.allowance,
+                    over_budget=f"skipped: budget, max_calls = {self.made.max_calls} calls were made",
+                    deadline=self._deadline(),
+                    past_deadline=f"skipped: deadline, {self.deadline:%Y-%m-%d %H:%M:%S} UTC" if self.deadline else "",
+                    stopped=self._stopped,
+                    tell=self.tell,
+                )
+                try:
+                    return await calls.run(read_rows(stream, chunk), self.in_flight)
+                finally:
+                    if chunk.rows > 1:
+                        self.tell(calls.progress())
+
+    def _deadline(self) -> float:
+        """The deadline as a time of the monotonic clock."""
+        if self.deadline is None:
+            return float("inf")
+        return time.monotonic() + (self.deadline - datetime.now(UTC)).total_seconds()
+
+    async def _stopped(self) -> HeadraceError | None:
+        if self.terminated():
+            return TransientError("the task was told to end; what is not answered is left to the next try")
+        local = isinstance(self.folder.path, Path)
+        reason = self.folder.stopped() if local else await asyncio.to_thread(self.folder.stopped)
+        return PermanentError(reason) if reason else None

@@ -1,0 +1,260 @@
+"""What the row engine promises, on the real scheduler: no row lost or paid for twice, redrives, budgets, deadlines."""
+
+import csv
+import json
+import random
+import time
+
+import psutil
+
+from include.enrichment.caller import FAILURES_IN_A_ROW
+from include.enrichment.progress import KEPT_AS
+from include.enrichment.run import file_name
+from tests.e2e.conftest import make
+from tests.e2e.test_runs import ended, task_instances, trigger, write_csv
+
+pytest_plugins = ["tests.s3"]
+
+
+def folder_of(headrace, run_id, dag_id="csv_processing"):
+    return headrace.storage / "runs" / dag_id / file_name(run_id)
+
+
+def on_echo(headrace, tmp_path, rows, **conf):
+    """Parameters of a run over `rows` rows against the demo API's echo, without a limit."""
+    return {
+        "source": write_csv(tmp_path / "in.csv", range(rows)),
+        "output": str(tmp_path / "out.json"),
+        "api_url": f"{headrace.demo.url}/echo",
+        "rate_limit": "none",
+        **conf,
+    }
+
+
+def clear(headrace, run_id, **choice):
+    """Clear tasks of a run, as a person does in the web UI; returns the state in which the run ends then."""
+    body = {"dag_run_id": run_id, "dry_run": False, "include_downstream": True, "only_failed": False, **choice}
+    headrace.api._value(headrace.api._call("POST", "/dags/csv_processing/clearTaskInstances", json=body))
+    return ended(headrace, "csv_processing", run_id)
+
+
+def callers(headrace):
+    """The processes that have a segment open: those that call the API at this moment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            paths = [opened.path for opened in process.open_files()]
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        if any(path.startswith(str(headrace.storage)) and "/segments/" in path for path in paths):
+            found.append(process)
+    return found
+
+
+def test_a_task_killed_twice_loses_no_row_and_repeats_no_answered_call(headrace, tmp_path):
+    rows = 2000
+    headrace.demo.behave(latency=0.02)
+    run_id = headrace.api.trigger("csv_processing", on_echo(headrace, tmp_path, rows))
+    chance = random.Random()
+    killed = 0
+    while killed < 2:
+        calls = headrace.demo.stats()["calls"]
+        at_work = callers(headrace)
+        if at_work and calls > 50:
+            time.sleep(chance.uniform(0, 1.5))
+            with_segment = callers(headrace)
+            if with_segment:
+                chance.choice(with_segment).kill()
+                killed += 1
+        assert headrace.api.run_state("csv_processing", run_id) in ("queued", "running")
+        time.sleep(0.05)
+    assert ended(headrace, "csv_processing", run_id) == "success"
+    stats = headrace.demo.stats()
+    assert len(stats["by_key"]) == rows
+    assert stats["calls"] - rows <= killed  # one request in flight a task: what a kill may lose
+    report = json.loads((folder_of(headrace, run_id) / "report.json").read_text())
+    assert report["counts"] == {"rows": rows, "ok": rows, "failed": 0, "skipped": 0}
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [record["id"] for record in records] == [str(number) for number in range(rows)]
+
+
+def test_failed_rows_alone_are_called_again_and_the_whole_is_published_by_every_door(headrace, tmp_path):
+    failing = ["003", "004", "008", "012"]
+    keys = [key for key in failing if key != "003"]
+    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": keys}])
+    output = tmp_path / "out.json"
+    made = headrace.run(OUTPUT=str(output))
+    assert made.status == 0, made.output
+    first = headrace.report()["run_id"]
+    assert len(json.loads(output.read_text())) == 139
+    assert f"make run RETRY_FAILED_OF={first}" in made.output
+    # By make: one of the three is mended; the others fail again.
+    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": keys[1:]}])
+    made = headrace.run(RETRY_FAILED_OF=first)
+    assert made.status == 0, made.output
+    assert headrace.demo.stats()["by_key"] == dict.fromkeys(keys, 1)
+    assert len(json.loads(output.read_text())) == 140
+    second = headrace.report()["run_id"]
+    # By Airflow's command line, on the redrive: a chain.
+    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": keys[2:]}])
+    conf = json.dumps({"retry_failed_of": second})
+    made = make("airflow", f"CMD=dags trigger csv_processing -r chained -c '{conf}'", home=headrace.home)
+    assert made.status == 0, made.output
+    assert ended(headrace, "csv_processing", "chained") == "success"
+    assert headrace.demo.stats()["by_key"] == dict.fromkeys(keys[1:], 1)
+    # By REST, with what is left.
+    headrace.demo.behave()
+    last, state = trigger(headrace, retry_failed_of="chained")
+    assert state == "success"
+    assert headrace.demo.stats()["by_key"] == {keys[2]: 1}
+    records = json.loads(output.read_text())
+    assert len(records) == 142
+    assert [record["id"] for record in records] == sorted(record["id"] for record in records)
+    report = json.loads((folder_of(headrace, last) / "report.json").read_text())
+    assert report["counts"] == {"rows": 142, "ok": 142, "failed": 0, "skipped": 0}
+    # And once more, with nothing left to call.
+    headrace.demo.behave()
+    _, state = trigger(headrace, retry_failed_of=last)
+    assert (state, headrace.demo.stats()["calls"], len(json.loads(output.read_text()))) == ("success", 0, 142)
+
+
+def test_an_errors_csv_is_a_source(headrace, tmp_path):
+    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": ["1", "7"]}])
+    run_id, state = trigger(headrace, **on_echo(headrace, tmp_path, 30))
+    assert state == "success"
+    headrace.demo.behave()
+    source = str(folder_of(headrace, run_id) / "errors.csv")
+    _, state = trigger(headrace, **on_echo(headrace, tmp_path, 30, source=source))
+    assert state == "success"
+    assert headrace.demo.stats()["by_key"] == {"1": 1, "7": 1}
+    assert [list(record) for record in json.loads((tmp_path / "out.json").read_text())] == [
+        ["id", "name", "key", "length"]
+    ] * 2
+
+
+def test_a_redrive_that_cannot_be_is_one_sentence(headrace, tmp_path):
+    headrace.demo.behave()
+    dry, state = trigger(headrace, dry_run=True)
+    assert state == "success"
+    symbols, _ = trigger(headrace, "symbol_processing", dry_run=True)
+    wanted = {
+        "no-such-run": "`csv_processing` has no such run",
+        symbols: "a run of `symbol_processing`, not of `csv_processing`",
+        dry: "a dry run, in which nothing was called",
+    }
+    for run_id, sentence in wanted.items():
+        failed, state = trigger(headrace, retry_failed_of=run_id)
+        assert state == "failed"
+        report = json.loads((folder_of(headrace, failed) / "report.json").read_text())
+        assert len(report["problems"]) == 1
+        assert f"retry_failed_of is `{run_id}`: " in report["problems"][0]
+        assert sentence in report["problems"][0]
+    own, state = trigger(headrace, **on_echo(headrace, tmp_path, 3))
+    assert state == "success"
+    made = headrace.run(RETRY_FAILED_OF=own, LIMIT="2")
+    assert "limit is `2`; with retry_failed_of it is that run's, `None`" in made.output
+    folder_of(headrace, own).rename(tmp_path / "pruned")
+    made = headrace.run(RETRY_FAILED_OF=own)
+    assert made.status != 0
+    assert f"error: retry_failed_of is `{own}`: its data is gone" in made.output
+    assert headrace.demo.stats()["calls"] == 3
+
+
+def test_clearing_a_finished_task_calls_its_rows_again_and_no_others(headrace, tmp_path):
+    headrace.demo.behave()
+    run_id, state = trigger(headrace, **on_echo(headrace, tmp_path, 100))
+    assert state == "success"
+    headrace.demo.behave()
+    assert clear(headrace, run_id, task_ids=[["call_api", 2]]) == "success"
+    rows = [task["rendered_map_index"] for task in task_instances(headrace, run_id) if task["map_index"] == 2]
+    assert rows == ["rows 41-60"]
+    assert headrace.demo.stats()["by_key"] == {str(number): 1 for number in range(40, 60)}
+    assert len(json.loads((tmp_path / "out.json").read_text())) == 100
+
+
+def test_a_budget_is_kept_to_the_call_over_all_tasks_and_a_redrive_goes_on(headrace, tmp_path):
+    headrace.demo.behave(latency=0.01)
+    output = tmp_path / "out.json"
+    made = headrace.run(OUTPUT=str(output), MAX_CALLS="50")
+    assert made.status == 0, made.output
+    assert headrace.demo.stats()["calls"] == 50
+    assert "rows 142, ok 50, failed 0, skipped 92" in made.output
+    assert len(json.loads(output.read_text())) == 50
+    rows = list(csv.DictReader(headrace.errors()))
+    assert {row["error"] for row in rows} == {"skipped: budget, max_calls = 50 calls were made"}
+    headrace.demo.behave()
+    assert headrace.run(RETRY_FAILED_OF=headrace.report()["run_id"]).status == 0
+    assert headrace.demo.stats()["calls"] == 92
+    assert len(json.loads(output.read_text())) == 142
+
+
+def test_after_its_deadline_a_run_publishes_what_it_has(headrace, tmp_path):
+    headrace.demo.behave(latency=0.2)
+    conf = on_echo(headrace, tmp_path, 500, deadline="5 seconds")
+    run_id, state = trigger(headrace, **conf)
+    assert state == "success"
+    counts = json.loads((folder_of(headrace, run_id) / "report.json").read_text())["counts"]
+    assert counts["ok"] == headrace.demo.stats()["calls"] == 500 - counts["skipped"]
+    assert 0 < counts["ok"] < 500
+    assert len(json.loads((tmp_path / "out.json").read_text())) == counts["ok"]
+
+
+def test_a_server_that_is_down_is_not_hammered(headrace, tmp_path):
+    headrace.demo.behave(faults=[{"fault": "status", "status": 503}])
+    run_id = headrace.api.trigger("csv_processing", on_echo(headrace, tmp_path, 1000))
+    while not [task for task in task_instances(headrace, run_id) if task["state"] == "up_for_retry"]:
+        time.sleep(0.2)
+    headrace.api.fail_run("csv_processing", run_id)
+    assert ended(headrace, "csv_processing", run_id) == "failed"
+    tries = sum(task["try_number"] for task in task_instances(headrace, run_id) if task["task_id"] == "call_api")
+    assert headrace.demo.stats()["calls"] <= FAILURES_IN_A_ROW * tries
+
+
+def test_a_strict_servers_limit_is_kept(headrace, tmp_path):
+    headrace.demo.behave(quota={"calls": 5, "seconds": 1})
+    source = write_csv(tmp_path / "limited.csv", range(40))
+    url = f"{headrace.demo.url}/echo"
+    made = headrace.run(CSV=source, OUTPUT=str(tmp_path / "o.json"), API_URL=url, RATE="5/second")
+    assert made.status == 0, made.output
+    statuses = headrace.demo.stats()["statuses"]
+    assert statuses["200"] == 40
+    assert statuses.get("429", 0) <= 1
+
+
+def test_a_tasks_progress_is_kept_where_pages_can_read_it(headrace, tmp_path):
+    headrace.demo.behave()
+    run_id, state = trigger(headrace, **on_echo(headrace, tmp_path, 100))
+    assert state == "success"
+    kept = headrace.api.kept_state("csv_processing", run_id, "call_api", 4, KEPT_AS)
+    assert (kept["done"], kept["total"], kept["failed"]) == (20, 20, 0)
+
+
+def test_many_rows_leave_little_in_airflows_database(headrace, tmp_path):
+    rows = 50_000
+    headrace.demo.behave()
+    before = (headrace.home / "airflow.db").stat().st_size
+    run_id, state = trigger(headrace, **on_echo(headrace, tmp_path, rows))
+    assert state == "success"
+    assert (headrace.home / "airflow.db").stat().st_size - before < 1024 * 1024
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [record["id"] for record in records] == [str(number) for number in range(rows)]
+    stats = headrace.demo.stats()
+    assert (stats["calls"], len(stats["by_key"])) == (rows, rows)
+    assert len([task for task in task_instances(headrace, run_id) if task["task_id"] == "call_api"]) == 5
+
+
+def test_runs_sources_and_outputs_may_be_in_a_bucket(bucket, tmp_path):
+    (bucket / "in.csv").write_text("id\n004\n008\n012\n024\n")
+    made = make(
+        "run",
+        f"CSV={bucket}/in.csv",
+        f"OUTPUT={bucket}/out.json",
+        home=tmp_path / "home",
+        HEADRACE_STORAGE=str(bucket / "headrace"),
+    )
+    assert made.status == 0, made.output
+    assert "rows 4, ok 4, failed 0, skipped 0" in made.output
+    assert [record["id"] for record in json.loads((bucket / "out.json").read_text())] == ["004", "008", "012", "024"]
+    run = next((bucket / "headrace" / "runs" / "csv_processing").iterdir())
+    assert json.loads((run / "manifest.json").read_text())["outputs"][0]["path"] == f"{bucket}/out.json"
+    assert not (tmp_path / "data").exists()

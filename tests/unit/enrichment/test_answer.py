@@ -1,0 +1,65 @@
+"""What an answer means: a value, or an error (over the wire: `test_client.py`)."""
+
+import json
+
+import pytest
+
+from include.common.errors import PermanentError, TransientError
+from include.enrichment.answer import AccessError, Answer, AnswerReader
+from include.enrichment.endpoint import Endpoint
+from include.enrichment.models import Expected
+
+
+def reader(expected: Expected | None = None, clock=lambda: 0.0) -> AnswerReader:
+    return AnswerReader(Endpoint("http://h", "API_URL", {"X-Key": "s3cr3t-key"}), expected, clock)
+
+
+def value(body: bytes, status: int = 200, expected: Expected | None = None) -> object:
+    return reader(expected).value(Answer(status, {}, body))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": [1,\n 2]}', b'\xef\xbb\xbf"\\ud800"', b"[-Infinity]", b"[" * 100 + b"]" * 100]
+)
+def test_an_answer_is_read_as_json_reads_it(body):
+    assert value(body) == json.loads(body)
+
+
+def test_no_content_is_null_where_nothing_is_expected():
+    assert value(b"", 204) is None
+    with pytest.raises(TransientError, match="204 with a body that is not JSON"):
+        value(b"", 204, Expected("count"))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206])
+def test_any_success_is_an_answer(status):
+    assert value(b"[1]", status) == [1]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "said"),
+    [
+        (200, b"<p>s3cr3t-key</p>", TransientError, "200 with a body that is not JSON: `<p>***</p>`"),
+        (200, b"[" * 101 + b"]" * 101, PermanentError, "the answer is nested deeper than 100 levels"),
+        (200, b'{"note": "later"}', TransientError, "200 without `count`: later"),
+        (401, b"", AccessError, "401: http://h refuses the credentials (from API_URL)"),
+        (429, b"slow\ndown", TransientError, "429: `slow down`"),
+        (404, b"", PermanentError, "404"),
+    ],
+)
+def test_what_is_no_answer_is_an_error_that_says_why(status, body, error, said):
+    with pytest.raises(error) as caught:
+        value(body, status, Expected("count", ("note",)))
+    assert str(caught.value).replace("http://h/", "http://h") == said
+
+
+def test_the_clock_is_looked_at_only_for_an_error_that_may_pass():
+    looks = []
+    read = reader(clock=lambda: looks.append(1) or 0.0)
+    read.value(Answer(200, {"Retry-After": "5"}, b"1"))
+    with pytest.raises(PermanentError):
+        read.value(Answer(404, {"Retry-After": "5"}, b""))
+    assert looks == []
+    with pytest.raises(TransientError) as caught:
+        read.value(Answer(503, {"Retry-After": "5"}, b""))
+    assert (caught.value.retry_after, looks) == (5, [1])
