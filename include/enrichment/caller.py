@@ -87,6 +87,10 @@ async def _never_stopped() -> HeadraceError | None:
     return None
 
 
+async def tell_nobody(_: Progress) -> None:
+    """For calls whose progress nobody follows."""
+
+
 @dataclass
 class Calls:
     """One try of one chunk of `total` rows. `clock`, `sleep` and `deadline` (a time of that clock) are in seconds.
@@ -105,7 +109,7 @@ class Calls:
     deadline: float = float("inf")
     past_deadline: str = "skipped: deadline"
     stopped: Callable[[], Awaitable[HeadraceError | None]] = _never_stopped
-    tell: Callable[[Progress], None] = lambda progress: None
+    tell: Callable[[Progress], Awaitable[None]] = tell_nobody
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -184,7 +188,7 @@ class Calls:
             await self.sleep(WATCH_EVERY)
             await self._look()
             if self.clock() >= tell_at:
-                self.tell(self.progress())
+                await self.tell(self.progress())
                 tell_at = self.clock() + TELL_EVERY
 
     async def _look(self) -> None:

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
 from include.enrichment.answer import AccessError
-from include.enrichment.caller import Allowance, Caller, Calls, Outcome, Pace
+from include.enrichment.caller import Allowance, Caller, Calls, Outcome, Pace, tell_nobody
 from include.enrichment.ledger import ChunkLedger, open_segment
 from include.enrichment.models import Chunk
 from include.enrichment.planner import open_rows, read_rows
@@ -48,7 +48,7 @@ class ChunkCalls:
     allowance: Allowance | None = None
     deadline: datetime | None = None
     terminated: Callable[[], bool] = lambda: False
-    tell: Callable[[Progress], None] = lambda progress: None
+    tell: Callable[[Progress], Awaitable[None]] = tell_nobody
 
     async def run(self, caller: Caller) -> Outcome:
         """Call what has no good end yet, and remember how the chunk ended.
@@ -111,7 +111,7 @@ class ChunkCalls:
                     return await calls.run(read_rows(stream, chunk), self.in_flight)
                 finally:
                     if chunk.rows > 1:
-                        self.tell(calls.progress())
+                        await self.tell(calls.progress())
 
     def _deadline(self) -> float:
         """The deadline as a time of the monotonic clock."""

@@ -1,5 +1,6 @@
 """The tasks of the CSV pipelines: each reads Airflow's context and the settings, and calls the row engine."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -98,10 +99,14 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     return {"ok": outcome.ok, "failed": outcome.failed + outcome.transient}
 
 
-def _tell(context: Context, progress: Progress) -> None:
+async def _tell(context: Context, progress: Progress) -> None:
     """Log the progress, and keep it as the task's state, where pages and `make run` read it."""
     log.info("%s", progress.line())
-    context["task_state_store"].set(KEPT_AS, progress.as_dict())
+    try:
+        # In a thread: while Airflow's API server is slow or gone, the calls go on.
+        await asyncio.to_thread(context["task_state_store"].set, KEPT_AS, progress.as_dict())
+    except Exception as error:  # noqa: BLE001 (no word of progress is worth a call)
+        log.warning("the progress was not kept: %s", error)
 
 
 @task(trigger_rule="none_failed", multiple_outputs=False)

@@ -121,6 +121,15 @@ class Budget:
         return self.left >= 0
 
 
+def listener(told):
+    """What notes each word of progress in `told`."""
+
+    async def tell(progress):
+        told.append(progress)
+
+    return tell
+
+
 class Scene:
     """A chunk, its ledger, an API and a clock."""
 
@@ -541,7 +550,11 @@ async def test_a_limit_that_cannot_be_asked_loses_no_call_in_flight(scene):
 
 async def test_progress_is_told_every_few_seconds(scene):
     told = []
-    await scene.run(keys(20), in_flight=1, tell=lambda progress: told.append((scene.time.now, progress)))
+
+    async def tell(progress):
+        told.append((scene.time.now, progress))
+
+    await scene.run(keys(20), in_flight=1, tell=tell)
     times = [now for now, _ in told]
     assert times == [1, 1 + TELL_EVERY, 1 + 2 * TELL_EVERY, 1 + 3 * TELL_EVERY]
     last = told[-1][1]
@@ -557,11 +570,11 @@ async def test_progress_counts_what_earlier_tries_have_ended(scene):
     scene.api.answers.clear()
     scene.api.seconds = 2
     told = []
-    await scene.run(keys(3), in_flight=1, try_number=2, tell=told.append)
+    await scene.run(keys(3), in_flight=1, try_number=2, tell=listener(told))
     assert (told[0].done, told[0].failed, told[0].retry) == (2, 1, 0)
 
 
 async def test_progress_says_how_long_the_limit_makes_it_wait(scene):
     told = []
-    await scene.run(keys(2), in_flight=1, pace=EvenPace(scene.time, interval=30), tell=told.append)
+    await scene.run(keys(2), in_flight=1, pace=EvenPace(scene.time, interval=30), tell=listener(told))
     assert "waiting 29 s for the limit" in told[0].line()

@@ -179,7 +179,11 @@ async def test_a_process_that_is_told_to_end_leaves_the_rest_to_the_next_try(sce
 async def test_the_last_word_of_progress_counts_the_whole_chunk(scene):
     scene.api.answers["2"] = PermanentError("404")
     told = []
-    await scene.run(1, tell=told.append)
+
+    async def tell(word):
+        told.append(word)
+
+    await scene.run(1, tell=tell)
     assert [(word.done, word.total, word.failed) for word in told] == [(3, 3, 1)]
 
 
