@@ -13,8 +13,8 @@ chunk beyond; the pool `csv_api` caps the requests in flight, the rate limit cou
 
 **A rerun** (Clear) of `plan` starts the run anew; a retry of `call_api`, or a Clear of one that failed, calls only the
 rows that are not answered; a Clear of one that had succeeded calls its rows again. `{"retry_failed_of": "<run id>"}`
-calls only what has no answer in that run and publishes the whole. The output is replaced whole, and only by a run in which
-enough rows succeeded. `max_calls` and `deadline` bound a run; what is left then is skipped.
+calls only what has no answer in that run and publishes the whole. The output is replaced whole, and only by a run in
+which enough rows succeeded. `max_calls` and `deadline` bound a run; what is left then is skipped.
 
 **It does not** call a row twice for one answer, follow a redirect to another host, or publish a part.
 

@@ -35,6 +35,7 @@ def using(home: Home) -> Iterator[Running]:
             print(
                 f"stopped what an earlier start left behind: {stopped}" + "; `make up` starts it anew" * running.lasting
             )
+        print("starting an Airflow for this run (some 15 s; `make up` keeps one)", flush=True)
         running = start(home, processes.free_port(), lasting=False)
         try:
             wait_for_dags(home, running)
