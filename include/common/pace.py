@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 FRESH, LEAD = 0.05, 0.02
 # Waits shorter than this are the normal pace of a fast limit and not worth a line; and a line in 30 s is enough.
 WORTH_SAYING, SAY_AGAIN = 5.0, 30.0
-# Without a rate nothing is asked of the database but whether there is a pause.
-LOOK_EVERY = 0.25
 
 
 class Pace:
@@ -259,59 +257,3 @@ class _Use:
             self._rate = self.count / (now - self._since)
             self._since, self.count = now, 0
         return int(self._rate * self._horizon)
-
-
-class Unlimited:
-    """A `Pace` without a rate: a call starts at once, unless the API has asked for a pause.
-
-    With a `limiter`, the pause of any process on `key` counts; it is looked at once in `LOOK_EVERY` seconds.
-    """
-
-    given_up = 0
-
-    def __init__(
-        self,
-        limiter: RateLimiter | None = None,
-        key: str = "",
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
-        thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
-    ) -> None:
-        self._limiter, self._key = limiter, key
-        self._clock, self._sleep, self._thread = clock, sleep, thread
-        self._look_at = self._paused_until = float("-inf")
-        self._held = 0  # workers in a pause
-
-    async def start(self) -> None:
-        """At once, or at the end of the pause. Raises `TransientError` where the database does not answer."""
-        while True:
-            now = self._clock()
-            if self._limiter and now >= self._look_at:
-                self._look_at = now + LOOK_EVERY
-                self._hold(await self._thread(self._limiter.pause, self._key))
-            if (left := self._paused_until - now) <= 0:
-                return
-            self._held += 1
-            try:
-                await self._sleep(left)
-            finally:
-                self._held -= 1
-
-    async def defer(self, seconds: float) -> None:
-        """No call starts for `seconds`."""
-        self._hold(seconds)
-        if self._limiter:
-            await self._thread(self._limiter.defer, self._key, seconds)
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-    def _hold(self, seconds: float) -> None:
-        if seconds > 0:
-            self._paused_until = max(self._paused_until, self._clock() + seconds)
-
-    @property
-    def waiting(self) -> float:
-        """Seconds until the next start of this process; 0 when none waits."""
-        return max(0.0, self._paused_until - self._clock()) if self._held else 0.0

@@ -13,8 +13,8 @@ from include.enrichment.answer import AccessError
 from include.enrichment.caller import Allowance, Caller, Calls, Outcome, Pace, tell_nobody
 from include.enrichment.ledger import ChunkLedger, open_segment
 from include.enrichment.models import Chunk
-from include.enrichment.planner import open_rows, read_rows
 from include.enrichment.progress import Progress
+from include.enrichment.rows import open_rows, read_rows
 from include.enrichment.run import Ending, Plan, RunFolder
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.common.budget import Allowance, Budgets
 from include.common.database import connect
 from include.common.errors import PermanentError
-from include.common.pace import Pace, Unlimited
+from include.common.pace import Pace
 from include.common.rate_limit import RateLimiter, parse_rate
+from include.common.unlimited import Unlimited
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
 from include.enrichment.models import Chunk, Pipeline

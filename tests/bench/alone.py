@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from include.common.pace import Unlimited
+from include.common.unlimited import Unlimited
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
 from include.enrichment.endpoint import Endpoint

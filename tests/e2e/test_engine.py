@@ -14,6 +14,7 @@ from tests.e2e.conftest import make
 from tests.e2e.test_runs import ended, task_instances, trigger, write_csv
 
 pytest_plugins = ["tests.s3"]
+KEEP_RUNS = 72
 
 
 def folder_of(headrace, run_id, dag_id="csv_processing"):
@@ -258,3 +259,23 @@ def test_runs_sources_and_outputs_may_be_in_a_bucket(bucket, tmp_path):
     run = next((bucket / "headrace" / "runs" / "csv_processing").iterdir())
     assert json.loads((run / "manifest.json").read_text())["outputs"][0]["path"] == f"{bucket}/out.json"
     assert not (tmp_path / "data").exists()
+
+
+def test_a_run_removes_the_folders_of_old_runs_but_not_what_an_output_came_from(headrace, tmp_path):
+    headrace.demo.behave()
+    first, state = trigger(headrace, **on_echo(headrace, tmp_path, 3))
+    assert state == "success"
+    folders = headrace.storage / "runs" / "csv_processing"
+    for number in range(80):  # old ones, that ended without an output
+        old = folders / f"old-{number}"
+        old.mkdir()
+        (old / "run.json").write_text(json.dumps({"run": f"old-{number}", "began": float(number)}))
+    mark = folder_of(headrace, first) / "run.json"
+    mark.write_text(json.dumps({"run": first, "began": 0.0}))  # the oldest of all, and its output still stands
+    _, state = trigger(headrace, **on_echo(headrace, tmp_path, 3, output=str(tmp_path / "other.json")))
+    assert state == "success"
+    assert folder_of(headrace, first).exists()
+    began = {path.name: json.loads((path / "run.json").read_text())["began"] for path in folders.iterdir()}
+    newest = sorted(began, key=began.__getitem__, reverse=True)[:KEEP_RUNS]
+    assert {name for name in began if name.startswith("old-")} <= set(newest)
+    assert "old-0" not in began

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from include.common.database import connect
 from include.common.errors import TransientError
-from include.common.pace import Pace, Unlimited
+from include.common.pace import Pace
 from include.common.rate_limit import Rate, RateLimiter
 from tests.virtual_time import VirtualTime, at_once
 
@@ -404,23 +404,3 @@ async def _play(engine, events, rate):
     for pace in paces:
         await pace.close()
     return workers.started, pauses, sum(not task.done() for task in workers.tasks)
-
-
-async def test_without_a_limit_calls_start_at_once():
-    pace = Unlimited()
-    for _ in range(100):
-        await pace.start()
-    assert pace.waiting == 0
-
-
-async def test_without_a_limit_a_pause_still_holds_this_process(time, workers):
-    pace = Unlimited(clock=time, sleep=time.sleep)
-    await pace.defer(10)
-    workers.come(pace, 2)
-    await time.pass_by(4)
-    assert pace.waiting == pytest.approx(6)
-    await pace.defer(9)  # until 13
-    await time.pass_by(20)
-    assert workers.started == [13, 13]
-    assert pace.waiting == 0
-    await pace.close()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from include.common.errors import BadInputError, ConfigError, PermanentError
 from include.common.storage import listed, place
 from include.enrichment.models import Request
-from include.enrichment.planner import _Marks, open_rows, read_rows
+from include.enrichment.rows import Marks, open_rows, read_rows
 
 pytest_plugins = ["tests.s3"]
 
@@ -348,7 +348,7 @@ def test_the_lengths_of_the_chunks_are_those_of_the_file(planning):
 
 @given(lengths=st.lists(st.integers(1, 9), max_size=120), tasks=st.integers(1, 30), most=st.sampled_from([2, 4, 8]))
 def test_however_many_rows_the_chunks_are_contiguous_and_not_too_many(lengths, tasks, most):
-    class FewMarks(_Marks):
+    class FewMarks(Marks):
         MOST = most
 
     marks = FewMarks()

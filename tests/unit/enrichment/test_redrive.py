@@ -9,8 +9,8 @@ from include.common.errors import BadInputError, ConfigError
 from include.common.storage import remove_folder
 from include.enrichment.ledger import Entry
 from include.enrichment.models import Counts, RowStatus
-from include.enrichment.planner import open_rows, read_rows
 from include.enrichment.results import NEVER_CALLED, frames, tally
+from include.enrichment.rows import open_rows, read_rows
 from include.enrichment.run import Ending
 
 pytest_plugins = ["tests.s3"]
