@@ -99,6 +99,10 @@ class RunFolder:
         """From here on the run can be called."""
         write_json(self._plan, asdict(plan))
 
+    def has_plan(self) -> bool:
+        """Whether the run came so far that rows could be called."""
+        return self._plan.exists()
+
     def read_plan(self) -> Plan:
         """What `write_plan` wrote; `BadInputError` where there is none."""
         found = read_json(self._plan)

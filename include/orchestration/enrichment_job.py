@@ -76,6 +76,8 @@ def find_run(pipeline: Pipeline, run_id: str, context: Context) -> RunFolder:
     if runs(dag_id=pipeline.name, run_ids=[run_id], states=IN_PROGRESS):
         raise BadInputError(f"{name}: that run has not ended yet; wait for its end, or mark it as failed")
     if folder.mark.exists():
+        if not folder.has_plan():
+            raise BadInputError(f"{name}: that run ended before anything was called; start it anew")
         return folder
     if runs(dag_id=pipeline.name, run_ids=[run_id]):
         kept = f"the folders of the last {pipeline.keep_runs} runs are kept"

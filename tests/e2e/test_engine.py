@@ -138,7 +138,10 @@ def test_a_redrive_that_cannot_be_is_one_sentence(headrace, tmp_path):
     dry, state = trigger(headrace, dry_run=True)
     assert state == "success"
     symbols, _ = trigger(headrace, "symbol_processing", dry_run=True)
+    planless, state = trigger(headrace, source=str(tmp_path / "missing.csv"))
+    assert state == "failed"
     wanted = {
+        planless: "that run ended before anything was called",
         "no-such-run": "`csv_processing` has no such run",
         symbols: "a run of `symbol_processing`, not of `csv_processing`",
         dry: "a dry run, in which nothing was called",
