@@ -43,6 +43,11 @@ def encode(value: Any) -> bytes:
     return text
 
 
+def encode_line(value: Any) -> bytes:
+    """`encode` with the line's end, for files of one JSON text a line."""
+    return encode(value) + b"\n"
+
+
 def _encode(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 

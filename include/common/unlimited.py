@@ -17,8 +17,6 @@ class Unlimited:
     With a `limiter`, the pause of any process on `key` counts; it is looked at once in `LOOK_EVERY` seconds.
     """
 
-    given_up = 0
-
     def __init__(
         self,
         limiter: RateLimiter | None = None,

@@ -15,13 +15,11 @@ from yarl import URL
 
 from include.common.errors import PermanentError, TransientError
 from include.enrichment.addressing import Addressing
-from include.enrichment.answer import AccessError, Answer, AnswerReader, retry_after
+from include.enrichment.answer import Answer, AnswerReader
 from include.enrichment.deadline import Deadlines
 from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Expected, Request
 from include.enrichment.proxy import is_proxied, with_netrc
-
-__all__ = ["AccessError", "Client", "retry_after"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5

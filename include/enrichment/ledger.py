@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from include.common.errors import TransientError
-from include.common.jsontext import decode, encode
+from include.common.jsontext import decode, encode_line
 from include.common.storage import Place, listed
 from include.enrichment.models import Chunk, RowStatus
 
@@ -45,7 +45,7 @@ class Entry:
             fields["answer"] = self.answer
         else:
             fields["error"] = self.error
-        return encode(fields) + b"\n"
+        return encode_line(fields)
 
 
 class Segment(Protocol):

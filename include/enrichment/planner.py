@@ -9,9 +9,9 @@ from pathlib import Path
 from include.common.errors import BadInputError, ConfigError
 from include.common.rate_limit import Rate, parse_rate
 from include.common.storage import Place, remove_folder, scratch
-from include.enrichment.models import Chunk, Pipeline, check_output
+from include.enrichment.models import Pipeline, check_output
 from include.enrichment.redrive import take_over
-from include.enrichment.run import RunFolder
+from include.enrichment.run import Plan, RunFolder
 from include.enrichment.source import check_source, take_rows
 
 # Seconds between two calls from which on tasks mostly wait: more of them, or a row a task, would only hold workers.
@@ -48,8 +48,8 @@ class Capacity:
     requests_per_task: int = 1
 
 
-def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacity) -> list[Chunk]:
-    """Fill the run's folder and return the chunks to call; none for a dry run.
+def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacity) -> Plan:
+    """Fill the run's folder; the plan that was written there has the chunks to call, none for a dry run.
 
     Raises `BadInputError` or `ConfigError`, with nothing called, where the source or the configuration cannot work. An
     earlier plan of the same run is replaced.
@@ -86,7 +86,7 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacit
         chunks=() if job.dry_run else tuple(marks.chunks(_tasks(pipeline, job.rate_limit, marks.rows, capacity))),
     )
     folder.write_plan(made)
-    return list(made.chunks)
+    return made
 
 
 def _tasks(pipeline: Pipeline, rate_limit: str, rows: int, capacity: Capacity) -> int:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from include.common.errors import BadInputError
+from include.common.jsontext import encode_line
 from include.enrichment.models import RowStatus
 from include.enrichment.results import settle
-from include.enrichment.rows import Marks, json_line
+from include.enrichment.rows import Marks
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.source import snapshot
 
@@ -30,13 +31,13 @@ def take_over(earlier: RunFolder, made: Plan, work: Path, folder: RunFolder) -> 
         for row in settle(earlier, made, answers=True):
             if row.status is RowStatus.OK:
                 answered.write(
-                    json_line({"n": row.number, "v": row.values, "attempts": row.attempts, "answer": row.answer})
+                    encode_line({"n": row.number, "v": row.values, "attempts": row.attempts, "answer": row.answer})
                 )
                 kept += 1
             elif row.callable:
-                line = json_line({"n": row.number, "key": row.values[key], "v": row.values})
+                line = encode_line({"n": row.number, "key": row.values[key], "v": row.values})
                 calls.write(line)
                 marks.add(row.number, row.values[key], len(line))
             else:
-                rejects.write(json_line({"n": row.number, "status": row.status, "error": row.error, "v": row.values}))
+                rejects.write(encode_line({"n": row.number, "status": row.status, "error": row.error, "v": row.values}))
     return replace(made, to_call=marks.rows, retry_failed_of=earlier.run_id, kept=kept), marks

@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from include.common.jsontext import decode, encode
+from include.common.jsontext import decode
 from include.common.storage import COPY_BYTES, open_to_read
 from include.enrichment.models import Chunk
 from include.enrichment.run import RunFolder
-
-
-def json_line(value: object) -> bytes:
-    """One line of a run's file."""
-    return encode(value) + b"\n"
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Marks:
 
 
 def read_rows(rows: BinaryIO, chunk: Chunk) -> Iterator[dict[str, Any]]:
-    """The chunk's rows as `plan` wrote them: `n` the row's number, `line`, `key`, `v` the values in column order."""
+    """The chunk's rows as `plan` wrote them: `n` the row's number, `key`, `v` the values in column order."""
     for line in itertools.islice(rows, chunk.rows):
         yield decode(line)
 

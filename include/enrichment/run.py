@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from include.common.errors import BadInputError
 from include.common.files import replacing
-from include.common.jsontext import encode
+from include.common.jsontext import encode_line
 from include.common.storage import Place, listed, make_folder, reaching
 from include.enrichment.models import Chunk
 
@@ -182,7 +182,7 @@ def lines_of(path: Place) -> Iterator[Callable[[object], None]]:
     with replacing(path) as stream:
 
         def write(value: object) -> None:
-            stream.write(encode(value) + b"\n")
+            stream.write(encode_line(value))
 
         yield write
 

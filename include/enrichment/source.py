@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from include.common.errors import BadInputError
+from include.common.jsontext import encode_line
 from include.common.storage import COPY_BYTES, Place, open_to_read
 from include.common.templates import quoted
 from include.enrichment.keys import SeenKeys
 from include.enrichment.models import Pipeline, RowStatus, carried_outcome
 from include.enrichment.reader import CsvFile, Row, detect
-from include.enrichment.rows import Marks, json_line
+from include.enrichment.rows import Marks
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import ANSWER
 
@@ -126,7 +127,7 @@ class _Sorter:
         if (first := self._seen.note(key, row.number)) is not None:
             self._reject(row, RowStatus.SKIPPED, f"the key `{key}` was seen in row {first}")
             return
-        line = json_line({"n": row.number, "line": row.line, "key": key, "v": values})
+        line = encode_line({"n": row.number, "line": row.line, "key": key, "v": values})
         self._calls.write(line)
         self.marks.add(row.number, key, len(line))
 
@@ -140,5 +141,5 @@ class _Sorter:
 
     def _reject(self, row: Row, status: RowStatus, error: str) -> None:
         self._rejects.write(
-            json_line({"n": row.number, "status": status, "error": f"line {row.line}: {error}", "v": row.values})
+            encode_line({"n": row.number, "status": status, "error": f"line {row.line}: {error}", "v": row.values})
         )

@@ -50,9 +50,9 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
         Budgets(connect(settings.database_url())).forget(budget_key(pipeline, context["dag_run"].run_id))
     folder = run_folder(pipeline, context)
     capacity = Capacity(tasks_at_once(pipeline.pool), requests_per_task(pipeline.pool))
-    chunks = make_plan(target.pipeline, job, folder, capacity)
-    log.info("%s, in %d tasks", foreseen(folder.read_plan()), len(chunks))
-    return [chunk.as_dict() for chunk in chunks]
+    made = make_plan(target.pipeline, job, folder, capacity)
+    log.info("%s, in %d tasks", foreseen(made), len(made.chunks))
+    return [chunk.as_dict() for chunk in made.chunks]
 
 
 # multiple_outputs False: each key of the counts as an XCom of its own would be one more request a task.

@@ -13,15 +13,6 @@ from tests.virtual_time import at_once
 
 
 @pytest.fixture
-def engine(database_url):
-    engine = connect(database_url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM budgets")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def budgets(engine):
     return Budgets(engine)
 

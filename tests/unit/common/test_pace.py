@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.common.database import connect
 from include.common.errors import TransientError
 from include.common.pace import Pace
 from include.common.rate_limit import Rate, RateLimiter
@@ -38,15 +37,6 @@ class CountingLimiter(RateLimiter):
     def give_back(self, key, reservation, unused):
         self.given_back.append(unused)
         super().give_back(key, reservation, unused)
-
-
-@pytest.fixture
-def engine(database_url):
-    engine = connect(database_url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM rate_limits")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -23,15 +23,6 @@ class FakeClock:
 
 
 @pytest.fixture
-def engine(database_url):
-    engine = connect(database_url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM rate_limits")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def clock():
     return FakeClock()
 

@@ -62,7 +62,8 @@ class Planning:
         if content is not None:
             self.write(content)
         capacity = Capacity(tasks, requests)
-        return make_plan(self.pipeline(**pipeline or {}), self.job(**choices), self.folder, capacity)
+        made = make_plan(self.pipeline(**pipeline or {}), self.job(**choices), self.folder, capacity)
+        return list(made.chunks)
 
     def redrive(self, run_id: str, **choices: Any) -> list[Chunk]:
         """Plan a run that takes over this one, which `folder` is from here on."""

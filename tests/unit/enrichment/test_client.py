@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from include.common.errors import ConfigError, HeadraceError, PermanentError, TransientError
 from include.demo_api.faults import Fault
 from include.demo_api.server import DemoApi
-from include.enrichment.client import AccessError, Client, retry_after
+from include.enrichment.answer import AccessError, retry_after
+from include.enrichment.client import Client
 from include.enrichment.endpoint import Endpoint, redacted
 from include.enrichment.models import Expected, Request
 
