@@ -2,14 +2,14 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Handed on as they were written: a `$` in a file's name is not make's.
-$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG RETRY_FAILED_OF MAX_CALLS DEADLINE,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT,$(eval override export $(name) := $$(value $(name))))
 BIN := .venv/bin
 HEADRACE_HOME ?= .airflow
 EMBEDDED := $(BIN)/python -m include.orchestration.embedded --home "$(HEADRACE_HOME)"
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down airflow migrate test check bench lock
+.PHONY: help run up down airflow migrate stack-up stack-down stack-status stack-logs stack trigger test test-stack check bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,8 +29,29 @@ airflow: .venv/installed ## Airflow's own command line here: make airflow CMD="d
 migrate: .venv/installed ## Bring the databases of this machine's Airflow to the newest revision, import the pools
 	@$(EMBEDDED) migrate
 
+stack-up: ## Start the stack of docker-compose.yaml: CeleryExecutor, Redis, Postgres; needs docker only
+	@deploy/stack.sh up
+
+stack-down: ## Stop the stack; data and history stay
+	@deploy/stack.sh down
+
+stack-status: ## Show the stack's containers and whether they are healthy
+	@deploy/stack.sh status
+
+stack-logs: ## Show the stack's logs: SERVICE=worker TAIL=100 FOLLOW=1
+	@SERVICE="$(SERVICE)" TAIL="$(TAIL)" FOLLOW="$(FOLLOW)" deploy/stack.sh logs
+
+stack: ## docker compose on the stack: make stack CMD="up --detach --scale worker=3 --no-recreate"
+	@deploy/stack.sh compose $(CMD)
+
+trigger: ## Start a run of the stack, with the variables of run; WAIT=1 follows it
+	@deploy/stack.sh trigger
+
 test: .venv/installed-dev ## Run every test; no network but loopback, no service
 	@$(BIN)/python -m pytest
+
+test-stack: .venv/installed-dev ## Bring the stack up, test it, take it down with its volumes; needs docker
+	@$(BIN)/python -m pytest tests/stack
 
 check: .venv/installed-dev ## Lint, format, types, layers
 	@$(BIN)/ruff check .

@@ -34,7 +34,7 @@ from include.orchestration.enrichment_tasks import call_api, plan, transform, wr
 PIPELINE = Pipeline(
     name="csv_processing",
     source="data/input.csv",
-    output="data/output.json",
+    output="output.json",
     key="id",
     request=Request(connection="csv_api", address_variable="API_URL", path="/{id}", demo_path="/countries"),
     pool="csv_api",

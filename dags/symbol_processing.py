@@ -29,7 +29,7 @@ from include.orchestration.enrichment_tasks import call_api, plan, transform, wr
 PIPELINE = Pipeline(
     name="symbol_processing",
     source="data/symbols.csv",
-    output="data/results/{symbol}.json",
+    output="results/{symbol}.json",
     key="symbol",
     request=Request(
         connection="symbol_api",

@@ -13,10 +13,11 @@ from include.demo_api.server import DemoApi
 
 
 def main() -> None:
-    """Serve on loopback until told to stop."""
+    """Serve until told to stop; on loopback, unless told otherwise."""
     parser = argparse.ArgumentParser(
         prog="python -m include.demo_api", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument(
@@ -30,7 +31,7 @@ def main() -> None:
     chosen = parser.parse_args()
     api = DemoApi(latency=chosen.latency)
     api.faults = chosen.fault
-    web.run_app(api.app(), host="127.0.0.1", port=chosen.port, print=None, access_log=None)
+    web.run_app(api.app(), host=chosen.host, port=chosen.port, print=None, access_log=None)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,17 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
     """The form that starts a run. A value that breaks it gets 400 from the REST API."""
     return {
         "source": Param(
-            pipeline.source, type="string", minLength=1, description="The CSV: a path, below the project if relative"
+            pipeline.source,
+            type="string",
+            minLength=1,
+            description="The CSV: a path or a URL; a relative path is looked for in the storage root, then the bundle",
         ),
-        "output": Param(pipeline.output, type="string", minLength=1, description="The JSON file to publish"),
+        "output": Param(
+            pipeline.output,
+            type="string",
+            minLength=1,
+            description="The JSON file to publish; below the storage root if relative",
+        ),
         "limit": Param(
             None, type=["null", "integer"], minimum=1, maximum=MOST_ROWS, description="Only the first rows; empty: all"
         ),
@@ -63,7 +71,7 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
 
 def output_asset(pipeline: Pipeline) -> Asset:
     """What the pipeline publishes, for DAGs scheduled on it: the output, or the folder of its files."""
-    where = settings.located(pipeline.output, "output")
+    where = settings.output(pipeline.output)
     published = str(where.parent if "{" in pipeline.output else where)
     return Asset(name=pipeline.name, uri=published if "://" in published else f"file://{quote(published)}")
 

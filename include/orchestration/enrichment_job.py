@@ -50,8 +50,8 @@ def make_job(pipeline: Pipeline, context: Context) -> tuple[Addressed, Job]:
     # 10.0 is an integer to JSON Schema.
     limit, max_calls = (chosen[name] and int(chosen[name]) for name in ("limit", "max_calls"))
     return target, Job(
-        source=settings.located(before.source if before else chosen["source"], "source"),
-        output=settings.located(output, "output"),
+        source=settings.source(before.source if before else chosen["source"]),
+        output=settings.output(output),
         key=before.key if before else chosen["key"],
         rate_limit=chosen["rate_limit"] or (before.rate_limit if before else own_limit),
         limit=before.limit if before else limit,

@@ -157,7 +157,7 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     folder = run_folder(pipeline, context)
     made = folder.read_plan()
     folder.manifest.unlink(missing_ok=True)
-    published = publish(folder.records, made.output, made.key, lambda text: settings.located(text, "output"))
+    published = publish(folder.records, made.output, made.key, settings.output)
     shown, files = _noted(folder, published)
     _write_manifest(pipeline, context, shown, files)
     for asset in context["outlets"]:

@@ -10,8 +10,8 @@ from typing import Any
 from yarl import URL
 
 import include
-from include.common.errors import ConfigError
-from include.common.storage import Place, place
+from include.common.errors import BadInputError, ConfigError
+from include.common.storage import Place, place, reaching
 from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Request
 
@@ -34,6 +34,30 @@ def located(text: str, name: str) -> Place:
 def storage(environment: Mapping[str, str] = os.environ) -> Place:
     """The storage root, `HEADRACE_STORAGE` (default `data/`)."""
     return located(environment.get("HEADRACE_STORAGE", "").strip() or "data", "HEADRACE_STORAGE")
+
+
+def source(text: str) -> Place:
+    """The CSV that `text` names: a relative path is looked for in the storage root, then in the bundle.
+
+    Raises `BadInputError` where a relative one is in neither.
+    """
+    if _is_relative(text):
+        looked: list[Place] = [storage() / text, PROJECT / text]
+        for where in looked:
+            with reaching(where):
+                if where.exists():
+                    return where
+        raise BadInputError(f"source `{text}` does not exist (looked for `{looked[0]}` and `{looked[1]}`)")
+    return located(text, "source")
+
+
+def output(text: str) -> Place:
+    """The place of a file to publish: a relative path stands below the storage root, which all machines reach."""
+    return storage() / text if _is_relative(text) else located(text, "output")
+
+
+def _is_relative(text: str) -> bool:
+    return "://" not in text and not text.startswith(("/", "~"))
 
 
 def database_url() -> str:

@@ -25,9 +25,9 @@ import psutil
 
 from include.orchestration.embedded.environment import USER, Home
 from include.orchestration.embedded.processes import Running, free_port
-from include.orchestration.embedded.rest import AirflowApi
 from include.orchestration.embedded.service import using
 from include.orchestration.pools import POOLS, read_pools
+from include.orchestration.rest import AirflowApi
 from tests.bench.watch import Watch
 
 # Rows up to which a row is a task of its own (`Pipeline.single_rows`).

@@ -12,7 +12,7 @@ import pytest
 
 from include.orchestration.embedded.environment import USER, Home
 from include.orchestration.embedded.processes import find_running, free_port
-from include.orchestration.embedded.rest import AirflowApi
+from include.orchestration.rest import AirflowApi
 from tests.e2e.conftest import PROJECT, make
 
 

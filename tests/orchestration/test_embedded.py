@@ -11,13 +11,13 @@ import pytest
 from include.common.errors import ConfigError, HeadraceError
 from include.enrichment.models import Chunk
 from include.enrichment.run import Plan, RunFolder
-from include.orchestration.embedded import processes
-from include.orchestration.embedded.commands import RunRequest
+from include.orchestration.embedded import commands, processes
 from include.orchestration.embedded.environment import Home, airflow_environment, user_environment
 from include.orchestration.embedded.processes import Running, Started
 from include.orchestration.embedded.progress import Progress, Rows, at_work
-from include.orchestration.embedded.rest import TaskState
 from include.orchestration.pools import POOLS
+from include.orchestration.rest import TaskState
+from include.orchestration.run_request import read_request
 
 
 @pytest.fixture
@@ -111,8 +111,9 @@ def test_a_process_that_died_is_told_with_the_end_of_its_log(home):
 
 def test_only_what_was_asked_for_goes_into_the_conf(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert RunRequest("csv_processing").conf() == {}
-    assert RunRequest("csv_processing", source="ä b.csv", limit=5, rate="none", dry_run=True).conf() == {
+    assert read_request("csv_processing", {"CSV": "", "DRY_RUN": "0"}, None, commands.place).conf() == {}
+    given = {"CSV": "ä b.csv", "LIMIT": "5", "RATE": "none", "DRY_RUN": "1"}
+    assert read_request("csv_processing", given, None, commands.place).conf() == {
         "source": str(tmp_path / "ä b.csv"),
         "limit": 5,
         "rate_limit": "none",

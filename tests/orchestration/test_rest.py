@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from include.orchestration.embedded.rest import AirflowApi
+from include.orchestration.rest import AirflowApi
 
 
 def api_of(answer):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from include.common.errors import ConfigError
+from include.common.errors import BadInputError, ConfigError
 from include.enrichment.models import Request
 from include.orchestration import settings
 
@@ -104,6 +104,27 @@ def test_an_extra_that_is_no_object_is_an_error_that_names_the_connection(monkey
 def test_relative_paths_stand_below_the_project():
     assert settings.located("data/input.csv", "source") == settings.PROJECT / "data" / "input.csv"
     assert str(settings.located("/tmp/ä b.csv", "source")) == "/tmp/ä b.csv"
+
+
+def test_a_relative_output_stands_below_the_storage_root(monkeypatch, tmp_path):
+    assert settings.output("output.json") == settings.PROJECT / "data/output.json"
+    monkeypatch.setenv("HEADRACE_STORAGE", str(tmp_path))
+    assert settings.output("results/{symbol}.json") == tmp_path / "results/{symbol}.json"
+    assert str(settings.output("/srv/out.json")) == "/srv/out.json"
+    monkeypatch.setenv("HEADRACE_STORAGE", "s3://bucket/headrace")
+    assert str(settings.output("output.json")) == "s3://bucket/headrace/output.json"
+    assert str(settings.output("s3://other/output.json")) == "s3://other/output.json"
+
+
+def test_a_relative_source_is_looked_for_in_the_storage_root_then_in_the_bundle(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEADRACE_STORAGE", str(tmp_path))
+    assert settings.source("data/input.csv") == settings.PROJECT / "data/input.csv"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.csv").touch()
+    assert settings.source("data/input.csv") == tmp_path / "data/input.csv"
+    assert settings.source(f"file://{tmp_path}/x.csv") == tmp_path / "x.csv"
+    with pytest.raises(BadInputError, match=f"^source `my.csv` does not exist .looked for `{tmp_path}/my.csv` and `"):
+        settings.source("my.csv")
 
 
 def test_a_storage_root_that_nothing_can_open_is_refused_with_a_sentence(monkeypatch):

@@ -2,14 +2,9 @@
 
 import contextlib
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from include.common.errors import BadInputError, ConfigError
-from include.common.rate_limit import parse_rate
-from include.enrichment.endpoint import Endpoint
-from include.enrichment.models import parse_duration
 from include.enrichment.progress import KEPT_AS
 from include.enrichment.report import foreseen, read_report
 from include.enrichment.run import Plan, RunFolder
@@ -18,47 +13,14 @@ from include.orchestration.embedded import processes
 from include.orchestration.embedded.environment import USER, Home, airflow_environment
 from include.orchestration.embedded.processes import Running
 from include.orchestration.embedded.progress import Progress, Rows
-from include.orchestration.embedded.rest import AirflowApi
 from include.orchestration.embedded.service import POLL_SECONDS, changed_since, dag_ids, start, using, wait_for_dags
 from include.orchestration.pools import pools_file
-
-DEFAULT_DAG = "csv_processing"
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What `make run` was asked for; None leaves the DAG's own value."""
-
-    dag_id: str
-    source: str | None = None
-    output: str | None = None
-    api_url: str | None = None
-    limit: int | None = None
-    rate: str | None = None
-    key: str | None = None
-    dry_run: bool = False
-    retry_failed_of: str | None = None
-    max_calls: int | None = None
-    deadline: str | None = None
-
-    def conf(self) -> dict[str, Any]:
-        """The DAG run's parameters."""
-        chosen = {
-            "source": self.source and _place("CSV", self.source),
-            "output": self.output and _place("OUTPUT", self.output),
-            "limit": self.limit,
-            "rate_limit": self.rate,
-            "key": self.key,
-            "dry_run": self.dry_run or None,
-            "retry_failed_of": self.retry_failed_of,
-            "max_calls": self.max_calls,
-            "deadline": self.deadline,
-        }
-        return {name: value for name, value in chosen.items() if value is not None}
+from include.orchestration.rest import AirflowApi
+from include.orchestration.run_request import DEFAULT_DAG, RunRequest
 
 
-def _place(name: str, text: str) -> str:
-    """A URL, or an absolute path, relative ones from where the command was typed."""
+def place(name: str, text: str) -> str:
+    """Where a run finds a file: a URL, or an absolute path, relative ones from where the command was typed."""
     if "://" in text:
         return text
     try:
@@ -113,12 +75,6 @@ def run(home: Home, request: RunRequest) -> bool:
     """Run a DAG once and follow it to its end; whether it succeeded."""
     if request.dag_id not in dag_ids():
         raise ConfigError(f"DAG is `{request.dag_id}`; allowed is one of {', '.join(dag_ids())}")
-    if request.rate is not None:
-        parse_rate(request.rate, "RATE")
-    if request.deadline is not None:
-        parse_duration(request.deadline, "DEADLINE")
-    if request.api_url:
-        Endpoint(request.api_url, "API_URL")
     home.create()
     with using(home) as running:
         api = AirflowApi(running.web, USER, home.password())

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from include.common.errors import BadInputError
 from include.enrichment.report import duration
 from include.enrichment.run import Plan, RunFolder
-from include.orchestration.embedded.rest import TaskState
+from include.orchestration.rest import TaskState
 
 # Seconds between two lines where the output is no terminal.
 LINE_EVERY = 5.0

@@ -13,7 +13,7 @@ from include.orchestration import settings
 from include.orchestration.embedded import processes
 from include.orchestration.embedded.environment import USER, Home, airflow_environment, user_environment
 from include.orchestration.embedded.processes import Running
-from include.orchestration.embedded.rest import AirflowApi
+from include.orchestration.rest import AirflowApi
 
 START_SECONDS = 180
 POLL_SECONDS = 0.5

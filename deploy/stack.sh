@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# The stack of docker-compose.yaml: `make stack-up` and its like. Needs docker with Compose 2.24 or newer, nothing else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export ENV_LOCAL=${ENV_LOCAL:-.env.local}
+
+die() { echo "error: $*" >&2; exit 1; }
+
+compose() {
+  docker compose --env-file .env --env-file "$ENV_LOCAL" "$@"
+}
+
+# A setting as compose sees it: the environment wins over the files.
+setting() {
+  local value=${!1:-}
+  [[ -n $value ]] || value=$(sed -n "s/^$1=//p" "$ENV_LOCAL" .env | head -n 1)
+  echo "${value:-${2:-}}"
+}
+
+need_docker() {
+  local version
+  version=$(docker compose version --short 2>/dev/null) || die "docker with Compose is needed (looked for \`docker compose\`)"
+  [[ $(printf '%s\n' 2.24 "${version#v}" | sort -V | head -n 1) == 2.24 ]] || die "Compose is $version; 2.24 or newer is needed"
+  docker info >/dev/null 2>&1 || die "no docker engine answers (looked at ${DOCKER_HOST:-the default socket})"
+}
+
+need_secrets() {
+  [[ -e $ENV_LOCAL ]] || die "there is no $ENV_LOCAL; make stack-up writes it"
+}
+
+secret() { # of $1 random bytes, in letters that may stand in a URL
+  head -c "$1" /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'
+}
+
+write_secrets() {
+  local project=${COMPOSE_PROJECT_NAME:-headrace}
+  if [[ -n $(docker volume ls -q --filter "label=com.docker.compose.project=$project" \
+    --filter label=com.docker.compose.volume=postgres) ]]; then
+    die "there is no $ENV_LOCAL, but a database of an earlier stack, which only its passwords open:" \
+      "bring that file back, or remove the volume ${project}_postgres and all that is in it"
+  fi
+  (
+    umask 077
+    cat >"$ENV_LOCAL.new" <<EOF
+# Secrets and settings of this host's stack, made by \`make stack-up\`. Keep a copy: the databases open with these only.
+POSTGRES_PASSWORD=$(secret 24)
+AIRFLOW_DB_PASSWORD=$(secret 24)
+HEADRACE_DB_PASSWORD=$(secret 24)
+CELERY_DB_PASSWORD=$(secret 24)
+REDIS_PASSWORD=$(secret 24)
+FERNET_KEY=$(secret 32)=
+JWT_SECRET=$(secret 48)
+API_SECRET_KEY=$(secret 48)
+ADMIN_PASSWORD=$(secret 15)
+VIEWER_PASSWORD=$(secret 15)
+
+# Without an API of your own the demo API answers. With one: set API_URL, and empty these two.
+COMPOSE_PROFILES=demo
+HEADRACE_DEMO_API=http://demo-api:8090
+EOF
+  )
+  mv "$ENV_LOCAL.new" "$ENV_LOCAL"
+  echo "wrote secrets to $(realpath "$ENV_LOCAL") (for your eyes only; it is in no repository)"
+}
+
+up() {
+  need_docker
+  [[ -e $ENV_LOCAL ]] || write_secrets
+  if [[ ",$(setting COMPOSE_PROFILES)," == *,monitoring,* ]]; then export STATSD_ON=True; fi
+  compose build --quiet
+  compose up --detach --wait --wait-timeout 600 || { status; die "the stack did not get healthy; make stack-logs shows why"; }
+  local port; port=$(setting WEB_PORT 8080)
+  echo "Headrace is up: $(setting WEB_URL "http://$(setting WEB_HOST 127.0.0.1):$port")"
+  echo "  users     admin (ADMIN_PASSWORD) and viewer (VIEWER_PASSWORD), in $ENV_LOCAL"
+  echo "  start     make trigger LIMIT=20 WAIT=1"
+  echo "  stop      make stack-down (data and history stay)"
+}
+
+down() {
+  need_docker
+  need_secrets
+  compose --profile '*' down --remove-orphans "$@"
+}
+
+status() {
+  need_secrets
+  compose --profile '*' ps --all --format 'table {{.Service}}\t{{.Name}}\t{{.Status}}\t{{.Ports}}'
+}
+
+logs() {
+  need_secrets
+  # shellcheck disable=SC2086 (several services may be named)
+  compose --profile '*' logs --tail "${TAIL:-100}" ${FOLLOW:+--follow} ${SERVICE:-}
+}
+
+trigger() {
+  need_secrets
+  local input=/dev/null
+  if [[ -n ${CSV:-} && $CSV != *://* ]]; then
+    [[ -f $CSV && -r $CSV ]] || die "CSV is \`$CSV\`: no file that can be read"
+    input=$CSV
+  fi
+  local given=() name
+  for name in DAG CSV OUTPUT LIMIT RATE KEY DRY_RUN RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT; do given+=(-e "$name=${!name:-}"); done
+  compose exec -T -w /opt/headrace "${given[@]}" -e "TRIGGER_API_URL=${API_URL:-}" api-server \
+    python -m include.orchestration.stack.trigger <"$input"
+}
+
+case ${1:-} in
+  up | down | status | logs | trigger) "$@" ;;
+  compose) need_secrets; shift; compose "$@" ;;
+  *) die "allowed is up, down, status, logs, trigger or compose" ;;
+esac

@@ -1,0 +1,77 @@
+"""Refuses secrets that are empty, well known, short or cannot stand in a URL, before anything is started with them."""
+
+import base64
+import binascii
+import os
+import re
+import sys
+from collections.abc import Mapping
+
+SECRETS = (
+    "POSTGRES_PASSWORD",
+    "AIRFLOW_DB_PASSWORD",
+    "HEADRACE_DB_PASSWORD",
+    "CELERY_DB_PASSWORD",
+    "REDIS_PASSWORD",
+    "FERNET_KEY",
+    "JWT_SECRET",
+    "API_SECRET_KEY",
+    "ADMIN_PASSWORD",
+    "VIEWER_PASSWORD",
+)
+SIGNING = ("JWT_SECRET", "API_SECRET_KEY")
+SHORTEST = 15  # characters; what NIST SP 800-63B-4 asks of a password that is the only factor
+SHORTEST_SIGNING = 32  # RFC 7518, 3.2: a key of HMAC SHA-256 has at least 256 bits
+# What the examples of Airflow, Postgres, Redis and Grafana come with, and what is typed to get past a check.
+WELL_KNOWN = ("airflow", "admin", "changeme", "default", "example", "password", "postgres", "redis", "secret")
+URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+def problems(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each secret of the stack that is no secret; it names the variable, never the value."""
+    found = [problem for name in SECRETS if (problem := _problem(name, environment.get(name, "")))]
+    seen: dict[str, str] = {}
+    for name in SECRETS:
+        value = environment.get(name, "")
+        if value and value in seen:
+            found.append(f"{name} is the same as {seen[value]}; each needs a secret of its own")
+        seen.setdefault(value, name)
+    return found
+
+
+def _problem(name: str, value: str) -> str | None:
+    if not value:
+        return f"{name} is empty"
+    if name == "FERNET_KEY":
+        return None if _is_fernet_key(value) else f"{name} is no Fernet key: 32 bytes in URL-safe base64"
+    if re.sub(r"[\W\d_]+", "", value.lower()) in ("", *WELL_KNOWN):
+        return f"{name} is a well-known default"
+    shortest = SHORTEST_SIGNING if name in SIGNING else SHORTEST
+    if len(value) < shortest:
+        return f"{name} has {len(value)} characters; it needs {shortest} or more"
+    if len(set(value)) < 5:
+        return f"{name} repeats a few characters"
+    if not URL_SAFE.fullmatch(value):
+        return f"{name} holds a character that cannot stand in a URL; allowed are letters, digits and . _ ~ -"
+    return None
+
+
+def _is_fernet_key(value: str) -> bool:
+    try:
+        return len(set(key := base64.urlsafe_b64decode(value))) > 1 and len(key) == 32
+    except (binascii.Error, ValueError):
+        return False
+
+
+def main() -> int:
+    """Print every problem; the exit status is 0 only where there is none."""
+    found = problems(os.environ)
+    for problem in found:
+        print(f"error: {problem}", file=sys.stderr)
+    if found:
+        print("the stack does not start with it; `make stack-up` writes good ones to .env.local", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
