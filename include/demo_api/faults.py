@@ -1,5 +1,6 @@
 """How the demo API can be told to misbehave."""
 
+from array import array
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,11 +70,12 @@ class Stats:
     peak: int = 0
     by_key: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
+    starts: array[float] = field(default_factory=lambda: array("d"), repr=False)
 
-    def as_dict(self, keys: bool = True) -> dict[str, Any]:
+    def as_dict(self, keys: bool = True, starts: bool = False) -> dict[str, Any]:
         """For JSON; `peak` is the highest number of calls in flight, `answered` counts good answers.
 
-        Without `keys`, `by_key` is left out: it grows with the input.
+        `by_key` and `starts`, when each call came in (seconds, monotonic), grow with the input: they can be left out.
         """
         found = {
             "calls": self.calls,
@@ -82,4 +84,5 @@ class Stats:
             "peak": self.peak,
             "statuses": {str(status): count for status, count in self.statuses.items()},
         }
-        return found | {"by_key": dict(self.by_key)} if keys else found
+        found |= {"by_key": dict(self.by_key)} if keys else {}
+        return found | ({"starts": list(self.starts)} if starts else {})

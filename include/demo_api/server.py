@@ -2,7 +2,7 @@
 
 `GET /countries/{code}` and `GET /query?function=TIME_SERIES_DAILY&symbol=…` (as Alpha Vantage answers) serve
 `data/demo/`; `GET /echo/{key}` answers for any key. `GET /_demo` shows what was counted, with `?keys=0` less the count
-of each key, which for a million keys is 15 MB. `PUT /_demo` sets
+of each key, which for a million keys is 15 MB, and with `?starts=1` when each call came in. `PUT /_demo` sets
 `{"latency": seconds, "faults": […], "quota": {"calls": 5, "seconds": 1}}` and starts counting anew.
 
 It is one half of every measurement, so a call costs it little: answers are ready as bytes before the first call.
@@ -70,7 +70,8 @@ class DemoApi:
 
     async def show(self, request: web.Request) -> web.Response:
         """The counts."""
-        return web.json_response(self.stats.as_dict(keys=request.query.get("keys") != "0"))
+        wanted = request.query
+        return web.json_response(self.stats.as_dict(wanted.get("keys") != "0", wanted.get("starts") == "1"))
 
     async def set(self, request: web.Request) -> web.Response:
         """Set latency and faults, start counting anew."""
@@ -89,6 +90,7 @@ class DemoApi:
         stats = self.stats
         stats.calls += 1
         stats.by_key[key] += 1
+        stats.starts.append(time.monotonic())
         stats.in_flight += 1
         if stats.in_flight > stats.peak:
             stats.peak = stats.in_flight

@@ -96,6 +96,16 @@ async def test_the_counts_come_without_the_keys_where_they_are_not_wanted(http):
     assert (await counts(http))["by_key"] == {"a": 1}
 
 
+async def test_the_counts_come_with_the_moments_of_the_calls_where_they_are_wanted(http):
+    for _ in range(3):
+        async with http.get("/echo/a") as response:
+            assert response.status == 200
+    async with http.get("/_demo?starts=1") as response:
+        starts = (await response.json())["starts"]
+    assert (len(starts), starts) == (3, sorted(starts))
+    assert "starts" not in await counts(http)
+
+
 async def test_a_body_that_is_sent_slowly_is_the_same_as_at_once(http):
     for path in ("/countries/004", "/countries/999", "/query?function=TIME_SERIES_DAILY&symbol=NONE"):
         at_once = await answer(http, path)

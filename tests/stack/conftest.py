@@ -1,0 +1,190 @@
+"""One stack for all tests here: brought up by `make stack-up`, taken down with its volumes at the end.
+
+STACK_KEEP=<folder> keeps it, and uses the one that an earlier call kept there.
+"""
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from dotenv import dotenv_values
+
+from include.common.errors import HeadraceError
+from include.enrichment.run import file_name
+from include.orchestration.embedded.processes import free_port
+from include.orchestration.rest import AirflowApi
+
+PROJECT = Path(__file__).resolve().parents[2]
+TEST_IMAGE = "headrace:test"
+ENDED = ("success", "failed")
+
+
+@dataclass
+class Ended:
+    """What a command came to."""
+
+    status: int
+    output: str
+
+
+def run(command: list[str], timeout: float = 900, **environment: str) -> Ended:
+    """Run a command in the project as a person would."""
+    ended = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    return Ended(ended.returncode, ended.stdout)
+
+
+def wait_until(true, what: str, seconds: float = 180, every: float = 0.5):
+    """Wait for a condition and return its value; a test's patience, not a measure of speed."""
+    deadline = time.monotonic() + seconds
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
+        time.sleep(every)
+    return value
+
+
+class Demo:
+    """The demo API of the stack, which counts its calls."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def behave(self, **how: Any) -> None:
+        """Set latency, faults and quota; counts start anew."""
+        httpx.put(f"{self.url}/_demo", json=how, trust_env=False).raise_for_status()
+
+    def stats(self, **wanted: int) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/_demo", params=wanted, trust_env=False).json()
+
+
+@dataclass
+class Stack:
+    """A running stack and its doors. `environment` is what its make targets are given."""
+
+    project: str
+    env_local: Path
+    web: str
+    environment: dict[str, str]
+    demo: Demo
+    apis: dict[str, AirflowApi] = field(default_factory=dict)
+
+    def make(self, *arguments: str, **variables: str) -> Ended:
+        """A make target on this stack."""
+        return run(["make", "--no-print-directory", *arguments], **self.environment, **variables)
+
+    def compose(self, *arguments: str, **variables: str) -> str:
+        """docker compose on this stack; its output, where it succeeds."""
+        ended = run(["deploy/stack.sh", "compose", *arguments], **self.environment, **variables)
+        assert ended.status == 0, ended.output
+        return ended.output
+
+    def scale(self, workers: int) -> None:
+        """Have so many workers, and wait until all of them answer."""
+        self.compose("up", "--detach", "--wait", "--no-recreate", "--scale", f"worker={workers}", "worker")
+
+    def containers(self, service: str) -> list[str]:
+        """The ids of the running containers of a service."""
+        return self.compose("ps", "--quiet", service).split()
+
+    def exec(self, service: str, *command: str) -> str:
+        """The output of a command in a service's container."""
+        return self.compose("exec", "-T", "-w", "/opt/headrace", service, *command)
+
+    def secret(self, name: str) -> str:
+        return str(dotenv_values(self.env_local)[name])
+
+    def api(self, user: str = "admin") -> AirflowApi:
+        """The REST API, logged in as `user`."""
+        if user not in self.apis:
+            self.apis[user] = AirflowApi(self.web, user, self.secret(f"{user.upper()}_PASSWORD"))
+        return self.apis[user]
+
+    def wait_for_end(self, dag_id: str, run_id: str, seconds: float = 300) -> str:
+        """The state of a run once it has ended."""
+
+        def state() -> str | None:
+            try:
+                found = self.api().run_state(dag_id, run_id)
+            except HeadraceError:  # a part of the stack may be down: that is what some tests are about
+                return None
+            return found if found in ENDED else None
+
+        return wait_until(state, f"the end of {run_id}", seconds)
+
+    def report(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """A run's report, as it lies in the storage root."""
+        return json.loads(
+            self.exec("api-server", "cat", f"/srv/headrace/runs/{dag_id}/{file_name(run_id)}/report.json")
+        )
+
+    def read(self, path: str) -> str:
+        """A file of the storage root."""
+        return self.exec("api-server", "cat", f"/srv/headrace/{path}")
+
+    def write(self, path: str, text: str) -> None:
+        """Put a file into the storage root."""
+        made = subprocess.run(
+            ["deploy/stack.sh", "compose", "exec", "-T", "api-server", "sh", "-c", f"cat > /srv/headrace/{path}"],
+            cwd=PROJECT,
+            env={**os.environ, **self.environment},
+            input=text,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Every task instance of a run, in full."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"
+        return list(AirflowApi._value(self.api()._call("GET", path))["task_instances"])
+
+
+def settings(root: Path) -> dict[str, str]:
+    """The environment of the make targets; ports are chosen once."""
+    chosen = root / "settings.json"
+    if not chosen.exists():
+        web, demo = free_port(), free_port()
+        chosen.write_text(json.dumps({"WEB_PORT": str(web), "DEMO_PORT": str(demo)}))
+    return {
+        **json.loads(chosen.read_text()),
+        "COMPOSE_PROJECT_NAME": "headrace-test",
+        "COMPOSE_FILE": "docker-compose.yaml:tests/stack/compose.yaml",
+        "ENV_LOCAL": str(root / "env.local"),
+        "HEADRACE_IMAGE": TEST_IMAGE,
+        "API_URL": "",
+    }
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    kept = os.environ.get("STACK_KEEP")
+    root = Path(kept) if kept else tmp_path_factory.mktemp("stack")
+    root.mkdir(parents=True, exist_ok=True)
+    environment = settings(root)
+    web = f"http://127.0.0.1:{environment['WEB_PORT']}"
+    found = Stack("headrace-test", root / "env.local", web, environment, Demo(int(environment["DEMO_PORT"])))
+    try:
+        if not (kept and (root / "up").exists()):
+            made = found.make("stack-up")
+            assert made.status == 0, made.output
+            (root / "up").write_text(made.output)
+        yield found
+    finally:
+        if not kept:
+            print(run(["deploy/stack.sh", "down", "--volumes"], **environment).output)
