@@ -70,7 +70,7 @@ class Stats:
     peak: int = 0
     by_key: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
-    starts: array[float] = field(default_factory=lambda: array("d"), repr=False)
+    starts: "array[float]" = field(default_factory=lambda: array("d"), repr=False)
 
     def as_dict(self, keys: bool = True, starts: bool = False) -> dict[str, Any]:
         """For JSON; `peak` is the highest number of calls in flight, `answered` counts good answers.
