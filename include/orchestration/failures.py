@@ -11,6 +11,7 @@ from airflow.sdk import RetryDecision, RetryPolicy, get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
+from include.orchestration.memory import limit_memory, too_much
 
 log = logging.getLogger(__name__)
 # The XCom that holds the sentence of a failed try; Airflow clears it when the next try starts.
@@ -42,6 +43,7 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         async def wait(*args: Any, **kwargs: Any) -> Any:
             try:
+                limit_memory()
                 return await function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 (an entry point)
                 failure = _failure(error)
@@ -52,6 +54,7 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
+            limit_memory()
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 (an entry point)
             failure = _failure(error)
@@ -64,7 +67,9 @@ def _failure(error: Exception) -> Exception:
     """The exception to end the task with. Raised outside the `except`, so that a sentence comes without a trace."""
     if isinstance(error, AirflowException):
         return error
-    if isinstance(error, OSError):
+    if isinstance(error, MemoryError):
+        error = PermanentError(too_much())
+    elif isinstance(error, OSError):
         error = TransientError(f"{error.strerror or error}" + (f": `{error.filename}`" if error.filename else ""))
     sentence = str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
     get_current_context()["ti"].xcom_push(key=ERROR, value=sentence)

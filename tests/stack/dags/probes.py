@@ -1,17 +1,25 @@
 """DAGs of the stack's tests: one like `csv_processing` that may run twice at once, and one that takes memory."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param, task
 
-from dags.csv_processing import PIPELINE as CSV
+from include.enrichment.models import Pipeline, Request
 from include.orchestration.enrichment_form import call_pool, params
 from include.orchestration.enrichment_report import RunReportOperator
 from include.orchestration.enrichment_tasks import call_api, plan, transform, write_json
 from include.orchestration.failures import reported
 
-PIPELINE = replace(CSV, name="probe", output="probe.json")
+PIPELINE = Pipeline(
+    name="probe",
+    source="data/input.csv",
+    output="probe.json",
+    key="id",
+    request=Request(connection="csv_api", address_variable="API_URL", path="/{id}", demo_path="/countries"),
+    pool="csv_api",
+    rate_limit="2/minute",
+    transform="include.enrichment.transforms:flatten",
+)
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=5)}
 
 with DAG(

@@ -1,0 +1,136 @@
+"""The compose file itself: clean for every profile, safe without secrets, and a second `up` that changes nothing."""
+
+import itertools
+import json
+import os
+import stat
+import subprocess
+
+import pytest
+
+from tests.stack.conftest import PROJECT, run
+from tests.stack.runs import docker, start
+
+PROFILES = ("demo", "flower", "kafka", "monitoring")
+SECRETS = {"PASSWORD", "KEY", "SECRET"}
+
+
+@pytest.mark.parametrize(
+    "profiles", [",".join(chosen) for n in range(len(PROFILES) + 1) for chosen in itertools.combinations(PROFILES, n)]
+)
+def test_the_file_is_clean_for_every_combination_of_profiles(stack, profiles):
+    assert stack.compose("config", "--quiet", COMPOSE_FILE="docker-compose.yaml", COMPOSE_PROFILES=profiles) == ""
+
+
+def test_every_service_has_limits_a_rotated_log_and_a_health_check(stack):
+    found = json.loads(
+        stack.compose("--profile", "*", "config", "--format", "json", COMPOSE_FILE="docker-compose.yaml")
+    )
+    for name, service in found["services"].items():
+        assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
+        assert service["logging"]["options"]["max-size"], name
+        once = service.get("restart") == "no"  # does its work and ends
+        assert once or service["restart"] == "unless-stopped", name
+        assert once or service["healthcheck"]["test"], name
+        for dependency in service.get("depends_on", {}).values():
+            assert dependency["condition"] in ("service_healthy", "service_completed_successfully"), name
+
+
+def test_without_secrets_nothing_starts_and_the_first_one_missing_is_named():
+    bare = {name: value for name, value in os.environ.items() if name != "COMPOSE_FILE"}
+    ended = subprocess.run(
+        ["docker", "compose", "--project-name", "headrace-bare", "up", "--no-build"],
+        cwd=PROJECT,
+        env=bare,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "is missing a value: run make stack-up" in ended.stderr
+    assert docker("ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=headrace-bare") == ""
+
+
+def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(stack, tmp_path):
+    weak = tmp_path / "env.local"
+    weak.write_text(stack.env_local.read_text() + "\nREDIS_PASSWORD=changeme\nVIEWER_PASSWORD=\n")
+    project = {"COMPOSE_PROJECT_NAME": "headrace-weak", "ENV_LOCAL": str(weak), "COMPOSE_PROFILES": ""}
+    try:
+        empty = stack.make("stack-up", **project)
+        assert empty.status != 0
+        assert "VIEWER_PASSWORD is missing a value: run make stack-up" in empty.output
+        weak.write_text(stack.env_local.read_text() + "\nREDIS_PASSWORD=changeme\n")
+        default = stack.make("stack-up", **project)
+        assert default.status != 0
+        log = run(["deploy/stack.sh", "logs"], **{**stack.environment, **project}).output
+        assert "error: REDIS_PASSWORD is a well-known default" in log
+        assert "changeme" not in log
+        started = docker(
+            "ps",
+            "--all",
+            "--filter",
+            "label=com.docker.compose.project=headrace-weak",
+            "--format",
+            "{{.Names}} {{.State}}",
+        )
+        assert {line for line in started.splitlines() if not line.endswith(" created")} == {
+            "headrace-weak-preflight-1 exited"
+        }
+    finally:
+        run(["deploy/stack.sh", "down", "--volumes"], **{**stack.environment, **project})
+
+
+def test_the_secrets_are_written_once_for_their_owner_only(stack):
+    before = stack.env_local.read_text()
+    assert stat.S_IMODE(stack.env_local.stat().st_mode) == 0o600
+    values = [
+        line.partition("=")[2] for line in before.splitlines() if line.partition("=")[0].split("_")[-1] in SECRETS
+    ]
+    assert len(values) == len(set(values)) == 10
+    assert all(len(value) >= 20 for value in values)
+    tracked = subprocess.run(["git", "check-ignore", ".env.local"], cwd=PROJECT, check=False, capture_output=True)
+    assert tracked.returncode == 0
+
+
+def test_lost_secrets_of_an_existing_database_are_not_made_anew(stack, tmp_path):
+    made = stack.make("stack-up", ENV_LOCAL=str(tmp_path / "gone"))
+    assert made.status != 0
+    assert "but a database of an earlier stack, which only its passwords open" in made.output
+    assert not (tmp_path / "gone").exists()
+
+
+def snapshot(stack):
+    """Every container with the time it was started, one-shot ones without it."""
+    ids = stack.compose("ps", "--all", "--quiet").split()
+    found = json.loads(docker("inspect", *ids))
+    once = ("preflight", "init")
+    return {
+        each["Name"]: (each["Id"], "" if each["Name"].split("-")[-2] in once else each["State"]["StartedAt"])
+        for each in found
+    }
+
+
+def test_a_second_up_changes_nothing(stack):
+    assert stack.make("stack-up").status == 0
+    before = snapshot(stack)
+    assert len(before) >= 10
+    assert stack.make("stack-up").status == 0
+    assert snapshot(stack) == before
+
+
+def test_down_and_up_keep_history_and_data(stack):
+    run_id = start(stack, 3, "kept")
+    assert stack.wait_for_end("csv_processing", run_id) == "success"
+    output, report = stack.read("kept.json"), stack.report("csv_processing", run_id)
+    assert stack.make("stack-down").status == 0
+    assert snapshot_is_empty(stack)
+    assert stack.make("stack-up").status == 0
+    assert stack.api().run_state("csv_processing", run_id) == "success"
+    assert (stack.read("kept.json"), stack.report("csv_processing", run_id)) == (output, report)
+    log = stack.api()._call("GET", f"/dags/csv_processing/dagRuns/{run_id}/taskInstances/plan/logs/1").text
+    assert "3 calls to" in log
+    assert stack.wait_for_end("csv_processing", start(stack, 3, "after")) == "success"
+
+
+def snapshot_is_empty(stack):
+    return stack.compose("ps", "--all", "--quiet").split() == []

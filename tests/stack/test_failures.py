@@ -1,0 +1,102 @@
+"""Each part of the stack dies in the middle of a run, and the run loses nothing."""
+
+import pytest
+
+from tests.stack.conftest import wait_until
+from tests.stack.runs import assert_nothing_lost, docker, start, wait_for_calls
+
+# Tasks that call at a time, a request in flight each: what dies with all of them is called again.
+IN_FLIGHT = 5
+
+
+def callers(stack, run_id, dag_id="csv_processing"):
+    """The hosts of the tasks that call the API now: names of worker containers."""
+    tasks = stack.tasks(dag_id, run_id)
+    return [task["hostname"] for task in tasks if (task["task_id"], task["state"]) == ("call_api", "running")]
+
+
+def test_a_worker_that_is_killed_costs_no_row(stack):
+    stack.scale(3)
+    stack.demo.behave(latency=0.05)
+    run_id = start(stack, 2000, "killed")
+    wait_for_calls(stack, 300)
+    victim = wait_until(lambda: callers(stack, run_id), "a task that calls")[0]
+    try:
+        docker("kill", victim)
+        assert_nothing_lost(stack, run_id, 2000, "killed", repeated=IN_FLIGHT)
+        moved = [task for task in stack.tasks("csv_processing", run_id) if task["try_number"] > 1]
+        assert moved
+        assert all(task["hostname"] != victim for task in moved)
+    finally:
+        stack.scale(3)
+
+
+@pytest.mark.parametrize("service", ["redis", "postgres", "scheduler", "api-server", "dag-processor"])
+def test_a_part_that_dies_in_the_middle_of_a_run_and_comes_back_costs_no_row(stack, service):
+    stack.demo.behave(latency=0.05)
+    name = f"without-{service}"
+    run_id = start(stack, 1500, name)
+    wait_for_calls(stack, 200)
+    stack.compose("kill", service)
+    stack.compose("start", service)
+    assert_nothing_lost(stack, run_id, 1500, name, repeated=IN_FLIGHT)
+    stack.compose("up", "--detach", "--wait", "--no-recreate")
+
+
+def test_a_worker_takes_as_many_tasks_as_before_after_redis_was_away(stack):
+    stack.scale(1)
+    stack.compose("kill", "redis")
+    stack.compose("start", "redis")
+    stack.demo.behave(latency=0.1)
+    assert_nothing_lost(stack, start(stack, 200, "again"), 200, "again", repeated=0)
+    assert stack.demo.stats(keys=0)["peak"] == 2
+
+
+def test_queued_tasks_outlive_a_redis_that_dies(stack):
+    stack.demo.behave()
+    stack.compose("stop", "worker")
+    try:
+        runs = [("memory", stack.api().trigger("memory", {})) for _ in range(4)]
+        runs.append(("csv_processing", start(stack, 3, "queued")))
+        queued = ("redis-cli", "llen", "default")
+        wait_until(lambda: stack.exec("redis", *queued).strip() == "5", "five messages in the queue")
+        stack.compose("kill", "redis")
+        stack.compose("start", "redis")
+        wait_until(lambda: stack.exec("redis", *queued).strip() == "5", "the queue as it was")
+    finally:
+        stack.compose("start", "worker")
+    assert [stack.wait_for_end(*run) for run in runs] == ["success"] * 5
+
+
+def test_a_task_past_its_memory_limit_fails_with_a_sentence_and_its_worker_lives(stack):
+    workers = stack.containers("worker")
+    run_id = stack.api().trigger("memory", {"megabytes": 1500})
+    assert stack.wait_for_end("memory", run_id) == "failed"
+    (task,) = stack.tasks("memory", run_id)
+    path = f"/dags/memory/dagRuns/{run_id}/taskInstances/take/logs/{task['try_number']}"
+    log = stack.api()._call("GET", path).text
+    assert "the task needs more memory than its limit of 1g (HEADRACE_TASK_MEMORY)" in log
+    assert_alive(stack, workers)
+
+
+def test_a_task_that_the_kernel_kills_for_its_memory_is_named_so_and_its_worker_lives(stack):
+    """Several tasks within their own limits may be too many for the container's."""
+    workers = stack.containers("worker")
+    docker("update", "--memory", "700m", "--memory-swap", "700m", *workers)
+    try:
+        run_id = stack.api().trigger("memory", {"megabytes": 900})
+        assert stack.wait_for_end("memory", run_id) == "failed"
+        path = f"/dags/memory/dagRuns/{run_id}/taskInstances/take/logs/1"
+        assert "out of memory" in stack.api()._call("GET", path).text.lower()
+        assert_alive(stack, workers)
+    finally:
+        docker("update", "--memory", "2g", "--memory-swap", "4g", *workers)
+
+
+def assert_alive(stack, workers):
+    """The same containers run, none was started again, and they work."""
+    assert stack.containers("worker") == workers
+    assert docker("inspect", "--format", "{{.RestartCount}} {{.State.Running}}", *workers).splitlines() == [
+        "0 true" for _ in workers
+    ]
+    assert stack.wait_for_end("memory", stack.api().trigger("memory", {})) == "success"

@@ -1,0 +1,65 @@
+"""The pool and the rate limit hold over all workers, and more workers do more."""
+
+from tests.stack.conftest import wait_until
+from tests.stack.runs import assert_nothing_lost, start, wait_for_calls
+
+
+def test_the_pool_caps_the_calls_of_two_runs_on_three_workers(stack):
+    stack.scale(3)
+    stack.demo.behave(latency=0.1)
+    runs = [start(stack, 300, name, dag_id="probe") for name in ("one", "two")]
+    assert [stack.wait_for_end("probe", run_id) for run_id in runs] == ["success", "success"]
+    assert stack.demo.stats(keys=0)["peak"] == 5
+    began, ended = zip(*(times(stack, run_id) for run_id in runs), strict=True)
+    assert max(began) < min(ended), "the runs were not at it at the same time"
+    assert len({task["hostname"] for run_id in runs for task in calling(stack, run_id)}) == 3
+
+
+def test_three_workers_together_keep_the_rate_limit_and_use_it(stack):
+    stack.scale(3)
+    stack.demo.behave()
+    run_id = start(stack, 400, "paced", dag_id="probe", rate_limit="10/second")
+    assert_nothing_lost(stack, run_id, 400, "paced", repeated=0, dag_id="probe")
+    assert len({task["hostname"] for task in calling(stack, run_id)}) > 1
+    starts = stack.demo.stats(starts=1)["starts"]
+    assert most_within(starts, 1.0) <= 10
+    assert (len(starts) - 1) / (starts[-1] - starts[0]) >= 9.7
+
+
+def test_more_workers_in_the_middle_of_a_run_make_more_calls_a_second(stack):
+    stack.scale(1)
+    stack.demo.behave(latency=0.1)
+    run_id = start(stack, 1500, "scaled")
+    wait_for_calls(stack, 100)
+    alone = stack.demo.stats(starts=1)["starts"]
+    stack.scale(3)
+    wait_until(lambda: stack.demo.stats(keys=0)["in_flight"] > 2, "more than two calls at once", every=0.05)
+    before = stack.demo.stats(keys=0)["calls"]
+    wait_for_calls(stack, before + 300)
+    together = stack.demo.stats(starts=1)["starts"][before:]
+    assert per_second(together) > 1.5 * per_second(alone)
+    assert_nothing_lost(stack, run_id, 1500, "scaled", repeated=0)
+
+
+def calling(stack, run_id):
+    return [task for task in stack.tasks("probe", run_id) if task["task_id"] == "call_api"]
+
+
+def times(stack, run_id):
+    """When the calls of a run began and ended."""
+    found = calling(stack, run_id)
+    return min(task["start_date"] for task in found), max(task["end_date"] for task in found)
+
+
+def per_second(starts):
+    return (len(starts) - 1) / (starts[-1] - starts[0])
+
+
+def most_within(starts, seconds):
+    """The highest number of starts in any window of so many seconds."""
+    most = first = 0
+    for last, moment in enumerate(starts):
+        while moment - starts[first] >= seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
