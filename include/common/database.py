@@ -11,6 +11,7 @@ from alembic.config import Config
 from include.common.errors import TransientError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATION_LOCK = int.from_bytes(b"headrace")  # any number that nobody else takes
 # Seconds that a SQLite writer waits for another before it gives up; a reservation holds the lock for about 1 ms.
 SQLITE_BUSY_TIMEOUT = 30.0
 
@@ -62,6 +63,8 @@ def migrate(url: str, revision: str = "head") -> None:
     engine = connect(url)
     try:
         with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":  # two hosts that start at once: the second finds the work done
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     finally:

@@ -1,9 +1,12 @@
 """The application database."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import sqlalchemy
 
 from include.common.database import connect, migrate
+from tests.databases import empty_postgres
 
 
 @pytest.fixture
@@ -33,6 +36,13 @@ def test_migrating_again_changes_nothing(url):
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT * FROM rate_limits").all() == [("csv_api", 5.5, 7.5)]
     engine.dispose()
+
+
+def test_two_that_migrate_at_once_do_not_get_in_each_others_way(postgres_server):
+    with empty_postgres(postgres_server) as url, ThreadPoolExecutor(4) as pool:
+        for migrated in [pool.submit(migrate, url) for _ in range(4)]:
+            migrated.result()
+        assert tables(url) == {"rate_limits", "budgets", "headrace_version"}
 
 
 def test_connecting_alone_makes_no_file(url, tmp_path):
