@@ -1,11 +1,13 @@
 """The application database."""
 
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
+import time
 
 import pytest
 import sqlalchemy
 
-from include.common.database import connect, migrate
+from include.common.database import MIGRATION_LOCK, connect, migrate
 from tests.databases import empty_postgres
 
 
@@ -38,10 +40,20 @@ def test_migrating_again_changes_nothing(url):
     engine.dispose()
 
 
-def test_two_that_migrate_at_once_do_not_get_in_each_others_way(postgres_server):
-    with empty_postgres(postgres_server) as url, ThreadPoolExecutor(4) as pool:
-        for migrated in [pool.submit(migrate, url) for _ in range(4)]:
-            migrated.result()
+def test_one_that_migrates_waits_for_another_that_is_at_it(postgres_server):
+    command = [sys.executable, "-c", "import sys; from include.common.database import migrate; migrate(sys.argv[1])"]
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with empty_postgres(postgres_server) as url:
+        engine = connect(url)
+        with engine.begin() as other:
+            other.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            second = subprocess.Popen([*command, url])
+            while not other.exec_driver_sql(waiting).scalar():
+                assert second.poll() is None, "it did not wait"
+                time.sleep(0.01)
+            assert tables(url) == set()
+        engine.dispose()
+        assert second.wait(60) == 0
         assert tables(url) == {"rate_limits", "budgets", "headrace_version"}
 
 
