@@ -7,6 +7,7 @@ export ENV_LOCAL=${ENV_LOCAL:-.env.local}
 die() { echo "error: $*" >&2; exit 1; }
 
 compose() {
+  if profile monitoring; then export STATSD_ON=True; fi
   docker compose --env-file .env --env-file "$ENV_LOCAL" "$@"
 }
 
@@ -15,6 +16,10 @@ setting() {
   local value=${!1:-}
   [[ -n $value ]] || value=$(sed -n "s/^$1=//p" "$ENV_LOCAL" .env | head -n 1)
   echo "${value:-${2:-}}"
+}
+
+profile() { # whether it is turned on
+  [[ ",$(setting COMPOSE_PROFILES)," == *,$1,* ]]
 }
 
 need_docker() {
@@ -66,11 +71,11 @@ EOF
 up() {
   need_docker
   [[ -e $ENV_LOCAL ]] || write_secrets
-  if [[ ",$(setting COMPOSE_PROFILES)," == *,monitoring,* ]]; then export STATSD_ON=True; fi
   compose build --quiet
   compose up --detach --wait --wait-timeout 600 || { status; die "the stack did not get healthy; make stack-logs shows why"; }
   local port; port=$(setting WEB_PORT 8080)
   echo "Headrace is up: $(setting WEB_URL "http://$(setting WEB_HOST 127.0.0.1):$port")"
+  if profile monitoring; then echo "  metrics   http://$(setting WEB_HOST 127.0.0.1):$(setting GRAFANA_PORT 3000)"; fi
   echo "  users     admin (ADMIN_PASSWORD) and viewer (VIEWER_PASSWORD), in $ENV_LOCAL"
   echo "  start     make trigger LIMIT=20 WAIT=1"
   echo "  stop      make stack-down (data and history stay)"

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from include.orchestration.embedded.environment import USER, Home
 from include.orchestration.embedded.processes import find_running, free_port
 from include.orchestration.rest import AirflowApi
+from tests.monitoring import COMPOSE
 from tests.stand_ins.telegram import TelegramStandIn
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -56,6 +60,31 @@ class Demo:
         return httpx.get(f"{self.url}/_demo", trust_env=False).json()
 
 
+class Metrics:
+    """Listens where Airflow sends its metrics to, as the stack's exporter does; `lines` are without their values."""
+
+    def __init__(self) -> None:
+        self.lines: set[str] = set()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.environment = {
+            # Whatever the stack sets to a fixed value: the format of the lines.
+            **{
+                name: value
+                for name, value in COMPOSE["x-common"].items()
+                if name.startswith("AIRFLOW__METRICS__") and "$" not in value
+            },
+            "AIRFLOW__METRICS__STATSD_ON": "True",
+            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__STATSD_PORT": str(self._socket.getsockname()[1]),
+        }
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while line := self._socket.recv(4096).decode():
+            self.lines.add(re.sub(r":[^|]*", ":", line, count=1))
+
+
 @dataclass
 class Headrace:
     """A running Airflow with everything around it."""
@@ -66,6 +95,7 @@ class Headrace:
     demo: Demo
     telegram: TelegramStandIn
     api: AirflowApi
+    metrics: Metrics
 
     def run(self, **variables: str) -> Made:
         """`make run` with variables such as CSV= and RATE=."""
@@ -86,6 +116,7 @@ class Headrace:
 def headrace(tmp_path_factory):
     root = tmp_path_factory.mktemp("headrace ünï")
     home, storage = root / "home", root / "storage"
+    metrics = Metrics()
     with TelegramStandIn() as telegram:
         connection = {
             "conn_type": "telegram",
@@ -100,11 +131,12 @@ def headrace(tmp_path_factory):
             HEADRACE_STORAGE=str(storage),
             AIRFLOW_CONN_TELEGRAM_DEFAULT=json.dumps(connection),
             AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",  # an hourly run would share the counters
+            **metrics.environment,
         )
         try:
             assert made.status == 0, made.output
             running = find_running(Home(home))
             api = AirflowApi(running.web, USER, Home(home).password())
-            yield Headrace(home, storage, running.web, Demo(running.demo_port), telegram, api)
+            yield Headrace(home, storage, running.web, Demo(running.demo_port), telegram, api, metrics)
         finally:
             make("down", home=home)

@@ -1,0 +1,21 @@
+"""The lines that a running Airflow sends, against the dashboard of the profile `monitoring`."""
+
+import time
+
+from tests.monitoring import exported, problems, questions, received
+
+# Told every 30 s and only of tasks that run or wait at that moment.
+BY_CHANCE = {"airflow_ti_queued", "airflow_ti_running"}
+
+
+def test_a_running_airflow_sends_all_that_the_dashboard_shows(headrace):
+    made = headrace.run(LIMIT="2")
+    assert made.status == 0, made.output
+    deadline = time.monotonic() + 60
+    while missing := [name for name in missed(headrace.metrics.lines) if name.split()[0] not in BY_CHANCE]:
+        assert time.monotonic() < deadline, missing
+        time.sleep(1)
+
+
+def missed(lines):
+    return problems(questions(), exported(received(line) for line in list(lines)))

@@ -1,0 +1,190 @@
+"""The files of the profile `monitoring`, tied to the metrics that this Airflow has. Airflow's own lines: tests/e2e."""
+
+import subprocess
+from datetime import UTC, datetime
+from itertools import combinations
+
+import pytest
+import yaml
+from airflow._shared.observability.metrics.metrics_registry import YAML_REGISTRY_PATH, read_metrics_yaml
+from airflow.dag_processing import manager
+
+from tests.monitoring import (
+    COMPOSE,
+    DASHBOARD,
+    FILES,
+    PROJECT,
+    RULES,
+    Metric,
+    asked,
+    exported,
+    match,
+    problems,
+    questions,
+)
+
+KINDS = {"counter": "counter", "gauge": "gauge", "timer": "observer"}
+
+
+def sample(name):
+    """A metric's name with the variables that it has filled in."""
+    return "airflow." + name.replace("{", "").replace("}", "")
+
+
+REGISTRY = [
+    Metric(sample(entry["name"]), KINDS[entry["type"]], frozenset(entry["name_variables"]))
+    for entry in read_metrics_yaml(str(YAML_REGISTRY_PATH))
+]
+LEGACY = [
+    Metric(sample(entry["legacy_name"]), KINDS[entry["type"]], frozenset())
+    for entry in read_metrics_yaml(str(YAML_REGISTRY_PATH))
+]
+ASKED = list(questions())
+OF_PROFILES = {name: service for name, service in COMPOSE["services"].items() if "profiles" in service}
+
+
+def test_the_dashboard_asks_for_series_and_labels_that_airflow_and_the_exporter_make():
+    assert problems(ASKED, exported(REGISTRY)) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("sum(rate(airflow_ti_finished_total[5m]))", "airflow_ti_finished_total"),
+        ("sum(rate(airflow_ti_finish[5m]))", "airflow_ti_finish"),
+        ("ti_finish_total or vector(0)", "ti_finish_total"),
+        ('airflow_pool_open_slots{pool="csv_api"}', "airflow_pool_open_slots by pool"),
+        ("sum by (dag_id, pool_name) (airflow_pool_open_slots)", "airflow_pool_open_slots by dag_id"),
+        ("sum by (le) (airflow_task_duration_seconds_count)", "airflow_task_duration_seconds_count by le"),
+        ("airflow_dagbag_size - airflow_dag_processing_processes_total", "airflow_dag_processing_processes_total"),
+    ],
+)
+def test_a_series_or_label_that_is_not_there_is_found(expression, problem):
+    assert problems([expression], exported(REGISTRY)) == [problem]
+
+
+def test_the_dashboard_shows_what_it_is_for():
+    series = set().union(*(asked(expression)[0] for expression in ASKED))
+    shown = {metric.name for metric in REGISTRY if series & exported([metric]).keys()}
+    assert {name.removeprefix("airflow.") for name in shown} == {
+        "dag_processing.import_errors",
+        "dag_processing.last_duration",
+        "dag_processing.total_parse_time",
+        "dag_processor_heartbeat",
+        "dagbag_size",
+        "dagrun.duration.failed",
+        "dagrun.duration.success",
+        "executor.open_slots",
+        "executor.queued_tasks",
+        "executor.running_tasks",
+        "pool.open_slots",
+        "pool.queued_slots",
+        "pool.running_slots",
+        "scheduler.dagruns.running",
+        "scheduler_heartbeat",
+        "ti.finish",
+        "ti.queued",
+        "ti.running",
+        "ti.start",
+        "triggerer_heartbeat",
+    }
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["match"])
+def test_every_rule_is_for_a_metric_that_airflow_has(rule):
+    assert any(match(rule, metric) for metric in REGISTRY + LEGACY)
+
+
+def test_no_name_of_a_dag_or_task_gets_into_a_series():
+    assert not [name for name in exported(REGISTRY) if "dag_id" in name or "task_id" in name]
+    per_dag = Metric("airflow.dagrun.my.dag.first_task_scheduling_delay", "observer", frozenset())
+    assert exported([per_dag]) == {}
+
+
+def test_how_a_run_ended_is_a_label():
+    (rule,) = [rule for rule in RULES if "state" in rule.get("labels", {})]
+    assert {match(rule, metric)[1] for metric in REGISTRY if match(rule, metric)} == {"success", "failed"}
+
+
+def test_the_time_of_a_dag_file_comes_out_in_seconds(monkeypatch):
+    sent = {}
+    monkeypatch.setattr(manager.stats, "timing", lambda name, value, **_: sent.update({name: value}))
+    manager.process_parse_results(
+        run_duration=2.5,
+        finish_time=datetime.now(UTC),
+        run_count=0,
+        bundle_name="headrace",
+        parsing_result=None,
+        relative_fileloc="dags/csv_processing.py",
+    )
+    (name, milliseconds), (rule,) = *sent.items(), [rule for rule in RULES if "scale" in rule]
+    assert rule["match"] == f"airflow.{name}"
+    assert milliseconds / 1000 * rule["scale"] == 2.5
+
+
+def test_every_gauge_ends_with_its_sender():
+    assert all("ttl" in rule for rule in RULES if rule.get("match_metric_type") == "gauge")
+
+
+def test_the_programs_find_each_other():
+    prometheus = yaml.safe_load((FILES / "prometheus.yml").read_text("utf-8"))
+    hosts = [
+        target.split(":")[0]
+        for job in prometheus["scrape_configs"]
+        for group in job["static_configs"]
+        for target in group["targets"]
+    ]
+    assert hosts == ["statsd-exporter"]
+    assert {*hosts, "prometheus", "grafana"} <= OF_PROFILES.keys()
+    (source,) = yaml.safe_load((FILES / "grafana/datasources/prometheus.yaml").read_text("utf-8"))["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    assert source["jsonData"]["timeInterval"] == prometheus["global"]["scrape_interval"]
+    asking = [*DASHBOARD["panels"], *DASHBOARD["templating"]["list"]]
+    assert {(one["datasource"]["type"], one["datasource"]["uid"]) for one in asking} == {("prometheus", source["uid"])}
+
+
+def test_the_panels_lie_side_by_side():
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = [panel["gridPos"] for panel in panels]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    for one, other in combinations(places, 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        assert beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+
+
+def test_the_files_that_are_mounted_are_there_and_found():
+    mounted = {}
+    for name, service in OF_PROFILES.items():
+        for volume in service.get("volumes", []):
+            if volume.startswith("./"):
+                source, target = volume.removesuffix(":ro").split(":")
+                assert (PROJECT / source).exists(), volume  # docker would make an empty folder
+                mounted[name, target] = PROJECT / source
+    assert ("statsd-exporter", COMPOSE["services"]["statsd-exporter"]["command"][0].partition("=")[2]) in mounted
+    (provider,) = yaml.safe_load((FILES / "grafana/dashboards/provider.yaml").read_text("utf-8"))["providers"]
+    folder = provider["options"]["path"]
+    home = COMPOSE["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (mounted["grafana", folder] / home.removeprefix(f"{folder}/")).is_file()
+
+
+def test_only_grafana_is_published_and_to_this_machine():
+    doors = {name: service["ports"] for name, service in OF_PROFILES.items() if "ports" in service}
+    assert doors.keys() & {"kafka", "statsd-exporter", "prometheus", "grafana"} == {"grafana"}
+    assert doors["grafana"] == ["${WEB_HOST:-127.0.0.1}:${GRAFANA_PORT:-3000}:3000"]
+
+
+@pytest.mark.parametrize(("profiles", "sends"), [("demo,monitoring", "True"), ("demo", ""), ("monitoring2", "")])
+def test_airflow_sends_metrics_where_the_profile_is_on(tmp_path, profiles, sends):
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nprintf %s "$STATSD_ON"\n')
+    docker.chmod(0o755)
+    (tmp_path / "env.local").write_text(f"COMPOSE_PROFILES={profiles}\n")
+    ended = subprocess.run(
+        [PROJECT / "deploy" / "stack.sh", "compose", "config"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "ENV_LOCAL": str(tmp_path / "env.local")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == sends
