@@ -1,6 +1,7 @@
 """One stack for all tests here: brought up by `make stack-up`, taken down with its volumes at the end.
 
-STACK_KEEP=<folder> keeps it, and uses the one that an earlier call kept there.
+STACK_KEEP=<folder> keeps it, and uses the one that an earlier call kept there. COMPOSE_TEST_PROJECT=<name> names it, so
+that two can stand beside each other.
 """
 
 import json
@@ -21,7 +22,7 @@ from include.orchestration.embedded.processes import free_port
 from include.orchestration.rest import AirflowApi
 
 PROJECT = Path(__file__).resolve().parents[2]
-TEST_IMAGE = "headrace:test"
+NAME = os.environ.get("COMPOSE_TEST_PROJECT", "headrace-test")
 ENDED = ("success", "failed")
 SCHEDULED = ("csv_processing", "symbol_processing")
 
@@ -155,10 +156,10 @@ def settings(root: Path) -> dict[str, str]:
         chosen.write_text(json.dumps({"WEB_PORT": str(web), "DEMO_PORT": str(demo)}))
     return {
         **json.loads(chosen.read_text()),
-        "COMPOSE_PROJECT_NAME": "headrace-test",
+        "COMPOSE_PROJECT_NAME": NAME,
         "COMPOSE_FILE": "docker-compose.yaml:tests/stack/compose.yaml",
         "ENV_LOCAL": str(root / "env.local"),
-        "HEADRACE_IMAGE": TEST_IMAGE,
+        "HEADRACE_IMAGE": f"{NAME}:test",
         "WORKER_AUTOSCALE": "2,1",  # so that one worker is too few for the pool
         "API_URL": "",
         "AIRFLOW_CONN_HEADRACE_PROBE": "http://me:pr0be-pass@probe.example.com",
@@ -182,7 +183,7 @@ def stack(tmp_path_factory):
     root.mkdir(parents=True, exist_ok=True)
     environment = settings(root)
     web = f"http://127.0.0.1:{environment['WEB_PORT']}"
-    found = Stack("headrace-test", root / "env.local", web, environment, Demo(int(environment["DEMO_PORT"])))
+    found = Stack(NAME, root / "env.local", web, environment, Demo(int(environment["DEMO_PORT"])))
     try:
         if not (kept and (root / "first_runs.json").exists()):
             made = found.make("stack-up")
