@@ -83,6 +83,7 @@ class Stack:
     environment: dict[str, str]
     demo: Demo
     apis: dict[str, AirflowApi] = field(default_factory=dict)
+    first_up: str = ""
     first_runs: list[dict[str, Any]] = field(default_factory=list)
 
     def make(self, *arguments: str, **variables: str) -> Ended:
@@ -188,7 +189,9 @@ def stack(tmp_path_factory):
         if not (kept and (root / "first_runs.json").exists()):
             made = found.make("stack-up")
             assert made.status == 0, made.output
+            (root / "first_up.txt").write_text(made.output)
             (root / "first_runs.json").write_text(json.dumps([first_run(found, dag_id) for dag_id in SCHEDULED]))
+        found.first_up = (root / "first_up.txt").read_text()
         found.first_runs = json.loads((root / "first_runs.json").read_text())
         found.environment["JOB_SCHEDULE"] = "False"  # an hourly run would share the counts of the tests
         found.compose("up", "--detach", "--wait", "scheduler")

@@ -237,3 +237,7 @@ def test_no_log_of_a_task_holds_a_secret(stack):
     wanted = [argument for name in SECRETS for argument in ("-e", stack.secret(name))]
     found = stack.exec("worker", "sh", "-c", 'grep -rlF "$@" /opt/airflow/logs || test $? = 1', "grep", *wanted)
     assert found == ""
+
+
+def test_redis_answers_nobody_without_its_password(stack):
+    assert "NOAUTH" in stack.exec("redis", "env", "REDISCLI_AUTH=", "redis-cli", "llen", "default")
