@@ -35,11 +35,11 @@ def test_a_worker_that_is_killed_costs_no_row(stack):
 def test_a_part_that_dies_in_the_middle_of_a_run_and_comes_back_costs_no_row(stack, service):
     stack.demo.behave(latency=0.05)
     name = f"without-{service}"
-    run_id = start(stack, 1500, name)
-    wait_for_calls(stack, 200)
+    run_id = start(stack, 800, name)
+    wait_for_calls(stack, 100)
     stack.compose("kill", service)
     stack.compose("start", service)
-    assert_nothing_lost(stack, run_id, 1500, name, repeated=IN_FLIGHT)
+    assert_nothing_lost(stack, run_id, 800, name, repeated=IN_FLIGHT)
     stack.compose("up", "--detach", "--wait", "--no-recreate")
 
 
