@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from include.orchestration.embedded.environment import USER, Home
 from include.orchestration.embedded.processes import find_running, free_port
 from include.orchestration.rest import AirflowApi
+from tests.demo import Demo
 from tests.monitoring import COMPOSE
 from tests.stand_ins.telegram import TelegramStandIn
 
@@ -44,20 +44,6 @@ def make(*arguments: str, home: Path, **environment: str) -> Made:
         timeout=240,
     )
     return Made(ended.returncode, ended.stdout)
-
-
-class Demo:
-    """The demo API that the running Airflow calls."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def behave(self, **how: Any) -> None:
-        """Set latency, faults and quota; counts start anew."""
-        httpx.put(f"{self.url}/_demo", json=how, trust_env=False).raise_for_status()
-
-    def stats(self) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/_demo", trust_env=False).json()
 
 
 class Metrics:

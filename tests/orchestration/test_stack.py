@@ -25,7 +25,8 @@ def test_each_secret_that_is_not_set_is_named(name):
 
 
 @pytest.mark.parametrize(
-    "value", ["airflow", "Admin123", "change-me", "password", "P-o-s-t-g-r-e-s", "123456789012345678"]
+    "value",
+    ["airflow", "Admin123", "change-me", "password", "P-o-s-t-g-r-e-s", "admin-password-2026", "123456789012345678"],
 )
 def test_a_well_known_default_is_refused_without_showing_it(value):
     (problem,) = preflight.problems({**GOOD, "POSTGRES_PASSWORD": value})

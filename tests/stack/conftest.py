@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from dotenv import dotenv_values
 
@@ -20,6 +19,7 @@ from include.common.errors import HeadraceError
 from include.enrichment.run import file_name
 from include.orchestration.embedded.processes import free_port
 from include.orchestration.rest import AirflowApi
+from tests.demo import Demo
 
 PROJECT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("COMPOSE_TEST_PROJECT", "headrace-test")
@@ -57,20 +57,6 @@ def wait_until(true, what: str, seconds: float = 180, every: float = 0.5):
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
         time.sleep(every)
     return value
-
-
-class Demo:
-    """The demo API of the stack, which counts its calls."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def behave(self, **how: Any) -> None:
-        """Set latency, faults and quota; counts start anew."""
-        httpx.put(f"{self.url}/_demo", json=how, trust_env=False).raise_for_status()
-
-    def stats(self, **wanted: int) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/_demo", params=wanted, trust_env=False).json()
 
 
 @dataclass
@@ -117,6 +103,14 @@ class Stack:
             self.apis[user] = AirflowApi(self.web, user, self.secret(f"{user.upper()}_PASSWORD"))
         return self.apis[user]
 
+    def rest(self, method: str, path: str, **arguments: Any) -> Any:
+        """What the admin's REST API answers."""
+        return self.api()._value(self.api()._call(method, path, **arguments))
+
+    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
+        """The log of a task's try, as the web UI gets it."""
+        return json.dumps(self.rest("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"))
+
     def wait_for_end(self, dag_id: str, run_id: str, seconds: float = 300) -> str:
         """The state of a run once it has ended."""
 
@@ -146,7 +140,7 @@ class Stack:
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Every task instance of a run, in full."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"
-        return list(AirflowApi._value(self.api()._call("GET", path))["task_instances"])
+        return list(self.rest("GET", path)["task_instances"])
 
 
 def settings(root: Path) -> dict[str, str]:
@@ -171,7 +165,7 @@ def first_run(found: Stack, dag_id: str) -> dict[str, Any]:
     """The run that the schedule starts by itself, once it has ended."""
 
     def ended() -> dict[str, Any] | None:
-        runs = AirflowApi._value(found.api()._call("GET", f"/dags/{dag_id}/dagRuns"))["dag_runs"]
+        runs = found.rest("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
         return next((run for run in runs if run["state"] in ENDED), None)
 
     return wait_until(ended, f"the first run of {dag_id}")

@@ -130,6 +130,5 @@ def test_down_and_up_keep_history_and_data(stack):
     assert stack.make("stack-up").status == 0
     assert stack.api().run_state("csv_processing", run_id) == "success"
     assert (stack.read("kept.json"), stack.report("csv_processing", run_id)) == (output, report)
-    log = stack.api()._call("GET", f"/dags/csv_processing/dagRuns/{run_id}/taskInstances/plan/logs/1").text
-    assert "3 calls to" in log
+    assert "3 calls to" in stack.log("csv_processing", run_id, "plan")
     assert stack.wait_for_end("csv_processing", start(stack, 3, "after")) == "success"

@@ -6,8 +6,6 @@ import re
 import httpx
 import pytest
 
-from tests.stack.conftest import wait_until
-
 RUN_ID = re.compile(r"run (\S+) of ")
 
 
@@ -84,7 +82,7 @@ def test_the_rest_api_starts_a_run_and_waits_for_its_end(stack):
 
 def test_connections_of_the_environment_are_in_airflows_database(stack):
     """The init service wrote it; the password is encrypted with the Fernet key."""
-    found = stack.api()._value(stack.api()._call("GET", "/connections/headrace_probe"))
+    found = stack.rest("GET", "/connections/headrace_probe")
     assert (found["conn_type"], found["host"], found["login"]) == ("http", "probe.example.com", "me")
     stored = stack.exec(
         "postgres", "psql", "-U", "postgres", "-d", "airflow", "-Atc", "select password from connection"
@@ -93,8 +91,18 @@ def test_connections_of_the_environment_are_in_airflows_database(stack):
     assert stored.strip()
 
 
+def test_the_environment_wins_over_a_connection_that_somebody_changed(stack):
+    again = ("run", "--rm", "--no-deps", "init")
+    assert "connections written: none" in stack.compose(*again)
+    changed = {"connection_id": "headrace_probe", "conn_type": "http", "host": "elsewhere.example.com"}
+    stack.rest("PATCH", "/connections/headrace_probe?update_mask=host", json=changed)
+    assert "connections written: headrace_probe" in stack.compose(*again)
+    found = stack.rest("GET", "/connections/headrace_probe")
+    assert found["host"] == "probe.example.com"
+
+
 def test_the_pools_are_those_of_the_file(stack):
-    pools = stack.api()._value(stack.api()._call("GET", "/pools"))["pools"]
+    pools = stack.rest("GET", "/pools")["pools"]
     assert {pool["name"]: pool["slots"] for pool in pools if pool["name"] != "default_pool"} == {
         "csv_api": 5,
         "symbol_api": 1,
@@ -102,7 +110,4 @@ def test_the_pools_are_those_of_the_file(stack):
 
 
 def test_logs_of_a_task_are_shown(stack):
-    run = stack.first_runs[0]
-    path = f"/dags/csv_processing/dagRuns/{run['dag_run_id']}/taskInstances/plan/logs/1"
-    text = wait_until(lambda: stack.api()._call("GET", path).text, "the log")
-    assert "142 calls to" in text
+    assert "142 calls to" in stack.log("csv_processing", stack.first_runs[0]["dag_run_id"], "plan")

@@ -73,8 +73,7 @@ def test_a_task_past_its_memory_limit_fails_with_a_sentence_and_its_worker_lives
     run_id = stack.api().trigger("memory", {"megabytes": 1500})
     assert stack.wait_for_end("memory", run_id) == "failed"
     (task,) = stack.tasks("memory", run_id)
-    path = f"/dags/memory/dagRuns/{run_id}/taskInstances/take/logs/{task['try_number']}"
-    log = stack.api()._call("GET", path).text
+    log = stack.log("memory", run_id, "take", task["try_number"])
     assert "the task needs more memory than its limit of 1g (HEADRACE_TASK_MEMORY)" in log
     assert_alive(stack, workers)
 
@@ -86,8 +85,7 @@ def test_a_task_that_the_kernel_kills_for_its_memory_is_named_so_and_its_worker_
     try:
         run_id = stack.api().trigger("memory", {"megabytes": 900})
         assert stack.wait_for_end("memory", run_id) == "failed"
-        path = f"/dags/memory/dagRuns/{run_id}/taskInstances/take/logs/1"
-        assert "out of memory" in stack.api()._call("GET", path).text.lower()
+        assert "out of memory" in stack.log("memory", run_id, "take").lower()
         assert_alive(stack, workers)
     finally:
         docker("update", "--memory", "2g", "--memory-swap", "4g", *workers)
