@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import stat
 import subprocess
 
@@ -132,3 +133,16 @@ def test_down_and_up_keep_history_and_data(stack):
     assert (stack.read("kept.json"), stack.report("csv_processing", run_id)) == (output, report)
     assert "3 calls to" in stack.log("csv_processing", run_id, "plan")
     assert stack.wait_for_end("csv_processing", start(stack, 3, "after")) == "success"
+
+
+def test_a_backup_goes_into_new_databases_without_an_error(stack):
+    page = (PROJECT / "docs/deployment.md").read_text("utf-8")
+    (restore,) = re.findall(r"(pg_restore .*) --dbname \$name", page)
+    script = f"""
+        createdb -U postgres restored
+        psql -U postgres -d restored -qc 'CREATE SCHEMA celery'  # as databases.sh makes it
+        pg_dump -U postgres --format=custom airflow | {restore} --dbname restored
+        psql -U postgres -d restored -Atc "SELECT state FROM dag_run WHERE run_id = '$RUN_ID'"
+        dropdb -U postgres restored"""
+    run_id = stack.first_runs[0]["dag_run_id"]
+    assert stack.exec("postgres", "env", f"RUN_ID={run_id}", "sh", "-ec", script) == "success\n"
