@@ -52,10 +52,12 @@ def test_without_secrets_nothing_starts_and_the_first_one_missing_is_named():
     assert docker("ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=headrace-bare") == ""
 
 
-def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(stack, tmp_path):
+@pytest.mark.parametrize("replicas", ["1", "0"], ids=["its own databases", "databases elsewhere"])
+def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(stack, tmp_path, replicas):
     weak = tmp_path / "env.local"
     weak.write_text(stack.env_local.read_text() + "\nREDIS_PASSWORD=changeme\nVIEWER_PASSWORD=\n")
     project = {"COMPOSE_PROJECT_NAME": "headrace-weak", "ENV_LOCAL": str(weak), "COMPOSE_PROFILES": ""}
+    project |= {"POSTGRES_REPLICAS": replicas, "REDIS_REPLICAS": replicas}
     try:
         empty = stack.make("stack-up", **project)
         assert empty.status != 0
@@ -142,7 +144,7 @@ def test_a_backup_goes_into_new_databases_without_an_error(stack):
         createdb -U postgres restored
         psql -U postgres -d restored -qc 'CREATE SCHEMA celery'  # as databases.sh makes it
         pg_dump -U postgres --format=custom airflow | {restore} --dbname restored
-        psql -U postgres -d restored -Atc "SELECT state FROM dag_run WHERE run_id = '$RUN_ID'"
+        psql -U postgres -d restored -Atc "SELECT state FROM dag_run WHERE dag_id = 'csv_processing' AND run_id = '$RUN_ID'"
         dropdb -U postgres restored"""
     run_id = stack.first_runs[0]["dag_run_id"]
     assert stack.exec("postgres", "env", f"RUN_ID={run_id}", "sh", "-ec", script) == "success\n"
