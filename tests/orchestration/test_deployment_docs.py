@@ -40,3 +40,8 @@ def test_a_worker_elsewhere_is_given_all_that_compose_asks_for():
     (block,) = re.findall(r"```\n( *EXECUTION_API_URL=.*?)```", page, re.DOTALL)
     given = set(re.findall(r"^ *([A-Z_]+)=", block, re.MULTILINE))
     assert set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE)) - given == set()
+
+
+def test_no_command_of_the_page_has_a_dollar_that_make_would_take():
+    page = (PROJECT / "docs/deployment.md").read_text("utf-8")
+    assert re.findall(r'CMD="[^"\n]*\\\$', page) == []
