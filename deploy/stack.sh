@@ -72,7 +72,13 @@ up() {
   need_docker
   [[ -e $ENV_LOCAL ]] || write_secrets
   compose build --quiet
-  compose up --detach --wait --wait-timeout 600 || { status; die "the stack did not get healthy; make stack-logs shows why"; }
+  local began; began=$(date +%s)
+  if ! compose up --detach --wait --wait-timeout 600; then
+    status
+    # Some releases of Compose put an escape sequence before each line.
+    compose logs --no-log-prefix --since "$began" preflight init | sed -n 's/^[^a-z]*error: /error: /p' >&2
+    die "the stack did not get healthy; make stack-logs shows why"
+  fi
   local port; port=$(setting WEB_PORT 8080)
   echo "Headrace is up: $(setting WEB_URL "http://$(setting WEB_HOST 127.0.0.1):$port")"
   if profile monitoring; then echo "  metrics   http://$(setting WEB_HOST 127.0.0.1):$(setting GRAFANA_PORT 3000)"; fi

@@ -33,3 +33,15 @@ def test_every_setting_is_in_the_table_with_its_default():
 
 def test_the_table_names_no_setting_that_is_gone():
     assert documented().keys() - set(re.findall(r"\$\{([A-Z_]+)", COMPOSE)) - {"COMPOSE_PROFILES"} == set()
+
+
+def test_a_worker_elsewhere_is_given_all_that_compose_asks_for():
+    page = (PROJECT / "docs/deployment.md").read_text("utf-8")
+    (block,) = re.findall(r"```\n( *EXECUTION_API_URL=.*?)```", page, re.DOTALL)
+    given = set(re.findall(r"^ *([A-Z_]+)=", block, re.MULTILINE))
+    assert set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE)) - given == set()
+
+
+def test_no_command_of_the_page_has_a_dollar_that_make_would_take():
+    page = (PROJECT / "docs/deployment.md").read_text("utf-8")
+    assert re.findall(r'CMD="[^"\n]*\\\$', page) == []

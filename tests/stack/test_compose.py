@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import stat
 import subprocess
 
@@ -51,10 +52,12 @@ def test_without_secrets_nothing_starts_and_the_first_one_missing_is_named():
     assert docker("ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=headrace-bare") == ""
 
 
-def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(stack, tmp_path):
+@pytest.mark.parametrize("replicas", ["1", "0"], ids=["its own databases", "databases elsewhere"])
+def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(stack, tmp_path, replicas):
     weak = tmp_path / "env.local"
     weak.write_text(stack.env_local.read_text() + "\nREDIS_PASSWORD=changeme\nVIEWER_PASSWORD=\n")
     project = {"COMPOSE_PROJECT_NAME": "headrace-weak", "ENV_LOCAL": str(weak), "COMPOSE_PROFILES": ""}
+    project |= {"POSTGRES_REPLICAS": replicas, "REDIS_REPLICAS": replicas}
     try:
         empty = stack.make("stack-up", **project)
         assert empty.status != 0
@@ -62,9 +65,10 @@ def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(st
         weak.write_text(stack.env_local.read_text() + "\nREDIS_PASSWORD=changeme\n")
         default = stack.make("stack-up", **project)
         assert default.status != 0
+        assert "error: REDIS_PASSWORD is a well-known default" in default.output
         log = run(["deploy/stack.sh", "logs"], **{**stack.environment, **project}).output
         assert "error: REDIS_PASSWORD is a well-known default" in log
-        assert "changeme" not in log
+        assert "changeme" not in default.output + log
         started = docker(
             "ps",
             "--all",
@@ -132,3 +136,16 @@ def test_down_and_up_keep_history_and_data(stack):
     assert (stack.read("kept.json"), stack.report("csv_processing", run_id)) == (output, report)
     assert "3 calls to" in stack.log("csv_processing", run_id, "plan")
     assert stack.wait_for_end("csv_processing", start(stack, 3, "after")) == "success"
+
+
+def test_a_backup_goes_into_new_databases_without_an_error(stack):
+    page = (PROJECT / "docs/deployment.md").read_text("utf-8")
+    (restore,) = re.findall(r"(pg_restore .*) --dbname \$name", page)
+    script = f"""
+        createdb -U postgres restored
+        psql -U postgres -d restored -qc 'CREATE SCHEMA celery'  # as databases.sh makes it
+        pg_dump -U postgres --format=custom airflow | {restore} --dbname restored
+        psql -U postgres -d restored -Atc "SELECT DISTINCT state FROM dag_run WHERE run_id = '$RUN_ID'"
+        dropdb -U postgres restored"""
+    run_id = stack.first_runs[0]["dag_run_id"]
+    assert stack.exec("postgres", "env", f"RUN_ID={run_id}", "sh", "-ec", script) == "success\n"

@@ -1,5 +1,7 @@
 """The stack's first step: both databases to the newest revision, the pools, the connections of the environment.
 
+Before that it looks whether the shared folders can be written to: a folder of the host is whose it is there.
+
 `python -m include.orchestration.stack.initialize`; a second call changes nothing.
 """
 
@@ -15,6 +17,7 @@ from include.common.errors import ConfigError, HeadraceError
 from include.orchestration import prepare
 
 PREFIX = "AIRFLOW_CONN_"
+FOLDERS = {"/srv/headrace": "HEADRACE_VOLUME", "/opt/airflow/logs": "LOGS_VOLUME"}
 FIELDS = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 
 
@@ -69,10 +72,20 @@ def _content(connection: Connection) -> list[object]:
     return [plain[field] or None for field in FIELDS]
 
 
+def check_folders(folders: Mapping[str, str]) -> None:
+    """Raise `ConfigError` for a folder that cannot be written to; it names the setting that chooses the folder."""
+    for folder, setting in folders.items():
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"{folder} is not writable for user {os.getuid()}; the folder that {setting} names must be"
+            )
+
+
 def main() -> int:
     """Prepare the databases; returns the exit status."""
     try:
-        wanted = connections(os.environ)  # before anything is changed
+        check_folders(FOLDERS)  # this and the next one before anything is changed
+        wanted = connections(os.environ)
         prepare.main()
         changed = store(wanted)
     except HeadraceError as error:
