@@ -52,10 +52,10 @@ def test_secrets_and_password_are_made_once(home):
 
 
 def test_the_environment_wins_over_the_defaults_but_an_empty_variable_does_not(monkeypatch):
-    monkeypatch.setenv("HEADRACE_STORAGE", "")
+    monkeypatch.setenv("AIRFLOW__API__WORKERS", "")
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
     found = user_environment()
-    assert (found["HEADRACE_STORAGE"], found["AIRFLOW__CORE__PARALLELISM"]) == ("data", "3")
+    assert (found["AIRFLOW__API__WORKERS"], found["AIRFLOW__CORE__PARALLELISM"]) == ("1", "3")
 
 
 def test_an_airflow_for_one_run_starts_no_scheduled_runs(home):
