@@ -3,7 +3,7 @@
 import pytest
 
 from tests.stack.conftest import wait_until
-from tests.stack.runs import assert_nothing_lost, docker, start
+from tests.stack.runs import docker
 
 # Stops the processes that begin with tasks; the worker's first process goes on taking messages for them.
 STOP_POOL = "import psutil; [child.suspend() for child in psutil.Process(1).children()[0].children()]"
@@ -20,14 +20,6 @@ def impatient(stack):
     have(2, VISIBILITY_TIMEOUT="20")
     yield lambda workers: have(workers, VISIBILITY_TIMEOUT="20")
     have(1)
-
-
-def test_a_task_that_outlasts_the_visibility_timeout_runs_once(stack, impatient):
-    stack.demo.behave()
-    run_id = start(stack, 60, "outlasting", dag_id="probe", rate_limit="1/second")
-    assert_nothing_lost(stack, run_id, 60, "outlasting", repeated=0, dag_id="probe")
-    assert {task["try_number"] for task in stack.tasks("probe", run_id) if task["task_id"] == "call_api"} == {1}
-    assert "ignoring redelivered message" in stack.compose("logs", "--no-color", "worker")
 
 
 def test_a_message_whose_worker_died_before_it_began_goes_to_another(stack, impatient):
