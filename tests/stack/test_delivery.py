@@ -3,7 +3,7 @@
 import pytest
 
 from tests.stack.conftest import wait_until
-from tests.stack.runs import docker
+from tests.stack.runs import assert_nothing_lost, docker, start
 
 # Stops the processes that begin with tasks; the worker's first process goes on taking messages for them.
 STOP_POOL = "import psutil; [child.suspend() for child in psutil.Process(1).children()[0].children()]"
@@ -20,6 +20,15 @@ def impatient(stack):
     have(2, VISIBILITY_TIMEOUT="20")
     yield lambda workers: have(workers, VISIBILITY_TIMEOUT="20")
     have(1)
+
+
+def test_a_task_that_outlasts_the_visibility_timeout_runs_once(stack, impatient):
+    stack.demo.behave()
+    # So slow a limit makes few tasks of the run, and leaves processes free to begin with it a second time.
+    run_id = start(stack, 9, "outlasting", dag_id="probe", rate_limit="10/minute")
+    assert_nothing_lost(stack, run_id, 9, "outlasting", repeated=0, dag_id="probe")
+    assert {task["try_number"] for task in stack.tasks("probe", run_id)} == {1}
+    assert "ignoring redelivered message" in stack.compose("logs", "--no-color", "worker")
 
 
 def test_a_message_whose_worker_died_before_it_began_goes_to_another(stack, impatient):
