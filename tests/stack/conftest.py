@@ -63,7 +63,6 @@ def wait_until(true, what: str, seconds: float = 180, every: float = 0.5):
 class Stack:
     """A running stack and its doors. `environment` is what its make targets are given."""
 
-    project: str
     env_local: Path
     web: str
     environment: dict[str, str]
@@ -178,7 +177,7 @@ def stack(tmp_path_factory):
     root.mkdir(parents=True, exist_ok=True)
     environment = settings(root)
     web = f"http://127.0.0.1:{environment['WEB_PORT']}"
-    found = Stack(NAME, root / "env.local", web, environment, Demo(int(environment["DEMO_PORT"])))
+    found = Stack(root / "env.local", web, environment, Demo(int(environment["DEMO_PORT"])))
     try:
         if not (kept and (root / "first_runs.json").exists()):
             made = found.make("stack-up")

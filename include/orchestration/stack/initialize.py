@@ -59,15 +59,13 @@ def store(wanted: list[Connection]) -> list[str]:
                 continue
             else:
                 for field in FIELDS:
-                    value = connection.get_password() if field == "password" else getattr(connection, field)
-                    setattr(stored, field, value)
+                    setattr(stored, field, getattr(connection, field))
             changed.append(connection.conn_id)
     return changed
 
 
 def _content(connection: Connection) -> list[object]:
     plain = {field: getattr(connection, field) for field in FIELDS}
-    plain["password"] = connection.get_password()
     plain["extra"] = json.loads(connection.extra) if connection.extra else {}
     return [plain[field] or None for field in FIELDS]
 

@@ -61,6 +61,7 @@ def main() -> int:
     given = os.environ
     try:
         dag_id = given.get("DAG") or DEFAULT_DAG
+        wait = switch("WAIT", given.get("WAIT"))
         request = read_request(dag_id, given, given.get("TRIGGER_API_URL") or None, place)
         api = AirflowApi(SERVER, "admin", given["ADMIN_PASSWORD"])
         conf = request.conf() | ({"api_url": request.api_url} if request.api_url else {})
@@ -68,7 +69,7 @@ def main() -> int:
         print(f"run {run_id} of {dag_id}: {given['AIRFLOW__API__BASE_URL']}/dags/{dag_id}/runs/{run_id}", flush=True)
         if (api.find_dag(dag_id) or {}).get("is_paused"):
             print(f"{dag_id} is paused: the run waits until it is unpaused", flush=True)
-        return 0 if not switch("WAIT", given.get("WAIT")) or follow(api, request, run_id) else 1
+        return 0 if not wait or follow(api, request, run_id) else 1
     except HeadraceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
