@@ -35,11 +35,13 @@ class Ended:
     output: str
 
 
-def run(command: list[str], timeout: float = 900, stdin: bytes = b"", **environment: str) -> Ended:
+def run(
+    command: list[str], timeout: float = 900, stdin: bytes = b"", folder: Path = PROJECT, **environment: str
+) -> Ended:
     """Run a command in the project as a person would."""
     ended = subprocess.run(
         command,
-        cwd=PROJECT,
+        cwd=folder,
         env={**os.environ, **environment},
         input=stdin,
         stdout=subprocess.PIPE,
@@ -170,6 +172,15 @@ def first_run(found: Stack, dag_id: str) -> dict[str, Any]:
     return wait_until(ended, f"the first run of {dag_id}")
 
 
+def clear(empty: Path) -> None:
+    """Remove the containers, volumes and networks of an earlier run of these tests that was killed.
+
+    By their labels: its secrets, without which the compose file is refused, may be gone.
+    """
+    removed = run(["docker", "compose", "--project-name", NAME, "down", "--volumes", "--remove-orphans"], folder=empty)
+    assert removed.status == 0, removed.output
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
     kept = os.environ.get("STACK_KEEP")
@@ -180,6 +191,7 @@ def stack(tmp_path_factory):
     found = Stack(root / "env.local", web, environment, Demo(int(environment["DEMO_PORT"])))
     try:
         if not (kept and (root / "first_runs.json").exists()):
+            clear(tmp_path_factory.mktemp("empty"))
             made = found.make("stack-up")
             assert made.status == 0, made.output
             (root / "first_up.txt").write_text(made.output)
