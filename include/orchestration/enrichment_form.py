@@ -1,13 +1,11 @@
 """What a CSV pipeline's DAG shows and takes: its parameters, its asset, its pool."""
 
 from typing import Any
-from urllib.parse import quote
 
 from airflow.sdk import Asset, Param
 
 from include.common.rate_limit import PATTERN
 from include.enrichment.models import DURATION, Pipeline
-from include.orchestration import settings
 from include.orchestration.pools import requests_per_task
 
 MOST_ROWS = 1_000_000_000
@@ -70,10 +68,12 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
 
 
 def output_asset(pipeline: Pipeline) -> Asset:
-    """What the pipeline publishes, for DAGs scheduled on it: the output, or the folder of its files."""
-    where = settings.output(pipeline.output)
-    published = str(where.parent if "{" in pipeline.output else where)
-    return Asset(name=pipeline.name, uri=published if "://" in published else f"file://{quote(published)}")
+    """What the pipeline publishes, for DAGs scheduled on `Asset("<its name>")`.
+
+    Where that is stands in each event's `extra`, not in the asset: a run may name another output, and Airflow fails the
+    task of an asset that came to another place until its scheduler looks for orphans, which it does once a minute.
+    """
+    return Asset(pipeline.name)
 
 
 def call_pool(pipeline: Pipeline) -> dict[str, Any]:

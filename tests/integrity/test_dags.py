@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import Asset
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAG_FILES = sorted(path for path in (PROJECT / "dags").glob("*.py"))
@@ -38,6 +39,15 @@ def test_the_dags_are_exactly_these(bag):
 
 def test_a_dag_file_is_named_as_its_dag(bag):
     assert sorted(bag.dag_ids) == [path.stem for path in DAG_FILES]
+
+
+def test_a_dags_asset_stays_the_same_where_the_storage_root_moves(monkeypatch, tmp_path):
+    """An asset of the same name at another place would fail its task until the old one is an orphan."""
+    for storage in ("first", "second"):
+        monkeypatch.setenv("HEADRACE_STORAGE", str(tmp_path / storage))
+        dags = DagBag(PROJECT, bundle_path=PROJECT, bundle_name="headrace").dags
+        for dag_id in ("csv_processing", "symbol_processing"):
+            assert dags[dag_id].task_dict["write_json"].outlets == [Asset(dag_id)]
 
 
 @pytest.mark.parametrize("dag_id", ["csv_processing", "symbol_processing"])

@@ -1,13 +1,12 @@
 """What `make up`, `make down` and `make run` do."""
 
-import contextlib
 import time
 from pathlib import Path
 
-from include.common.errors import BadInputError, ConfigError
+from include.common.errors import ConfigError
 from include.enrichment.progress import KEPT_AS
 from include.enrichment.report import foreseen, read_report
-from include.enrichment.run import Plan, RunFolder
+from include.enrichment.run import RunFolder
 from include.orchestration import settings
 from include.orchestration.embedded import processes
 from include.orchestration.embedded.environment import USER, Home, airflow_environment
@@ -112,8 +111,7 @@ def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, re
     progress = Progress(folder, rows)
     while (state := api.run_state(request.dag_id, run_id)) not in ("success", "failed"):
         processes.check_alive(home, running)
-        if progress.find_plan() and progress.plan:
-            print(_limit(progress.plan, request), flush=True)
+        _say_limit(progress, request)
         if state == "queued":
             others = [other for dag, other in api.unfinished_runs() if dag == request.dag_id and other != run_id]
             progress.show([], f"queued behind {others[0]}" if others else state)
@@ -121,14 +119,16 @@ def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, re
             progress.show(api.task_states(request.dag_id, run_id), state)
         time.sleep(POLL_SECONDS)
     progress.end()
+    _say_limit(progress, request)  # of a run that ended before its plan was seen
     return state
 
 
-def _limit(plan: Plan, request: RunRequest) -> str:
-    """The rate limit of the run; where it is the DAG's own, how to lift it."""
-    if request.rate is None and plan.rate_limit != "none":
-        return f"{foreseen(plan)} (the DAG's own limit; RATE=none or RATE=50/second changes it)"
-    return foreseen(plan)
+def _say_limit(progress: Progress, request: RunRequest) -> None:
+    """The rate limit of the run, once, as soon as its plan is there; where it is the DAG's own, how to lift it."""
+    if progress.find_plan() and (plan := progress.plan):
+        own = request.rate is None and plan.rate_limit != "none"
+        hint = " (the DAG's own limit; RATE=none or RATE=50/second changes it)" if own else ""
+        print(foreseen(plan) + hint, flush=True)
 
 
 def _summarize(folder: RunFolder, state: str, request: RunRequest) -> None:
@@ -136,8 +136,6 @@ def _summarize(folder: RunFolder, state: str, request: RunRequest) -> None:
     if report is None:
         print(f"{request.dag_id}: {state}, and it left no report; see the tasks' logs")
         return
-    with contextlib.suppress(BadInputError):  # a run that failed in `plan` has none
-        print(_limit(folder.read_plan(), request))
     print(report.as_text())
     if report.counts and report.counts.ok and report.counts.failed:
         print(
