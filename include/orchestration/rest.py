@@ -46,12 +46,12 @@ class AirflowApi:
 
     def find_dag(self, dag_id: str) -> dict[str, Any] | None:
         """A DAG's details, None where it is not known (yet)."""
-        response = self._call("GET", f"/dags/{dag_id}/details")
+        response = self.request("GET", f"/dags/{dag_id}/details")
         return None if response.status_code == 404 else self._value(response)
 
     def import_errors(self, since: float) -> list[str]:
         """The last line of each DAG file's import error seen after `since` (epoch), behind the file's name."""
-        found = self._value(self._call("GET", "/importErrors"))["import_errors"]
+        found = self.call("GET", "/importErrors")["import_errors"]
         return [
             f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}"
             for error in found
@@ -60,21 +60,21 @@ class AirflowApi:
 
     def pause(self, dag_id: str, paused: bool) -> None:
         """Hold a DAG's runs, or let them start."""
-        self._value(self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused}))
+        self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run; returns its id. `BadInputError` where a parameter is refused."""
         # SQLite tells the scheduler the time in whole seconds: a run that is due now would wait for the next one.
         due = datetime.now(UTC) - timedelta(seconds=1)
         body = {"logical_date": None, "run_after": due.isoformat(), "conf": conf}
-        response = self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        response = self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)
         if response.status_code == 400:
             raise BadInputError(str(response.json().get("detail", response.text)))
         return str(self._value(response)["dag_run_id"])
 
     def find_run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """A run's details."""
-        return dict(self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")))
+        return dict(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """`queued`, `running`, `success` or `failed`."""
@@ -82,25 +82,30 @@ class AirflowApi:
 
     def unfinished_runs(self) -> list[tuple[str, str]]:
         """DAG and run id of every run that has not ended."""
-        found = self._value(self._call("GET", f"/dags/~/dagRuns?state=running&state=queued&limit={PAGE}"))
+        found = self.call("GET", f"/dags/~/dagRuns?state=running&state=queued&limit={PAGE}")
         return [(run["dag_id"], run["dag_run_id"]) for run in found["dag_runs"]]
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed; its tasks end."""
-        self._value(self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
 
     def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
         """Every task instance of a run."""
-        found = self._value(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit={PAGE}"))
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit={PAGE}")
         return [TaskState(task["task_id"], task["map_index"], task["state"]) for task in found["task_instances"]]
 
     def kept_state(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
         """What a task keeps under `key` of its state; None where it keeps nothing."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store/{key}?map_index={map_index}"
-        response = self._call("GET", path)
+        response = self.request("GET", path)
         return None if response.status_code == 404 else self._value(response)["value"]
 
-    def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """The value that `request` is answered with; `HeadraceError` where that is an error."""
+        return self._value(self.request(method, path, **arguments))
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """The answer to a request to `path` below /api/v2, whatever its status; `TransientError` without one."""
         try:
             if "Authorization" not in self._http.headers:
                 self._log_in()

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.lines: set[str] = set()
+        self._new = threading.Condition()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.environment = {
@@ -68,7 +70,16 @@ class Metrics:
 
     def _listen(self) -> None:
         while line := self._socket.recv(4096).decode():
-            self.lines.add(re.sub(r":[^|]*", ":", line, count=1))
+            without = re.sub(r":[^|]*", ":", line, count=1)
+            if without not in self.lines:
+                with self._new:
+                    self.lines.add(without)
+                    self._new.notify_all()
+
+    def wait_until(self, true: Callable[[], bool], seconds: float) -> None:
+        """Wait until `true` holds of the lines, looking at each new one, or so many seconds."""
+        with self._new:
+            self._new.wait_for(true, seconds)
 
 
 @dataclass

@@ -69,7 +69,7 @@ def test_make_up_says_how_to_get_in_and_runs_the_schedule_and_make_down_stops_it
     api = AirflowApi(find_running(Home(home)).web, USER, Home(home).password())
 
     def scheduled():
-        runs = api._value(api._call("GET", "/dags/csv_processing/dagRuns?run_type=scheduled"))["dag_runs"]
+        runs = api.call("GET", "/dags/csv_processing/dagRuns?run_type=scheduled")["dag_runs"]
         return [run["state"] for run in runs]
 
     deadline = time.monotonic() + 90

@@ -1,7 +1,5 @@
 """The lines that a running Airflow sends, against the dashboard of the profile `monitoring`."""
 
-import time
-
 from tests.monitoring import exported, problems, questions, received
 
 # Told every 30 s and only of tasks that run or wait at that moment.
@@ -11,11 +9,10 @@ BY_CHANCE = {"airflow_ti_queued", "airflow_ti_running"}
 def test_a_running_airflow_sends_all_that_the_dashboard_shows(headrace):
     made = headrace.run(LIMIT="2")
     assert made.status == 0, made.output
-    deadline = time.monotonic() + 60
-    while missing := [name for name in missed(headrace.metrics.lines) if name.split()[0] not in BY_CHANCE]:
-        assert time.monotonic() < deadline, missing
-        time.sleep(1)
 
+    def missing():
+        asked = problems(questions(), exported(received(line) for line in list(headrace.metrics.lines)))
+        return [name for name in asked if name.split()[0] not in BY_CHANCE]
 
-def missed(lines):
-    return problems(questions(), exported(received(line) for line in list(lines)))
+    headrace.metrics.wait_until(lambda: not missing(), 60)
+    assert missing() == []

@@ -81,7 +81,7 @@ def test_a_run_by_rest(shell, headrace):
 
 def test_a_run_by_airflows_own_command_line(shell, headrace):
     def runs():
-        found = headrace.api._value(headrace.api._call("GET", "/dags/csv_processing/dagRuns?limit=1000"))["dag_runs"]
+        found = headrace.api.call("GET", "/dags/csv_processing/dagRuns?limit=1000")["dag_runs"]
         return {run["dag_run_id"]: run["triggered_by"] for run in found}
 
     before = runs()

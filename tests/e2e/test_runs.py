@@ -27,7 +27,7 @@ def ended(headrace, dag_id, run_id):
 
 def task_instances(headrace, run_id, dag_id="csv_processing"):
     path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-    return headrace.api._value(headrace.api._call("GET", path))["task_instances"]
+    return headrace.api.call("GET", path)["task_instances"]
 
 
 def write_csv(path, ids, header="id,name"):
@@ -289,7 +289,7 @@ def test_too_many_failed_rows_fail_the_run_after_errors_csv_and_keep_the_last_ou
     ],
 )
 def test_the_rest_api_refuses_nonsense_with_400_and_names_the_field(headrace, conf, field):
-    response = headrace.api._call("POST", "/dags/csv_processing/dagRuns", json={"logical_date": None, "conf": conf})
+    response = headrace.api.request("POST", "/dags/csv_processing/dagRuns", json={"logical_date": None, "conf": conf})
     assert response.status_code == 400
     assert field in response.json()["detail"]
 
@@ -319,7 +319,7 @@ def test_clearing_what_401_stopped_calls_what_is_missing_and_tells_of_this_pass(
     assert ",failed,1,401: " in "\n".join(headrace.errors())
     headrace.demo.behave()
     clear = {"dag_run_id": run_id, "only_failed": True, "dry_run": False, "include_downstream": True}
-    headrace.api._value(headrace.api._call("POST", "/dags/csv_processing/clearTaskInstances", json=clear))
+    headrace.api.call("POST", "/dags/csv_processing/clearTaskInstances", json=clear)
     while (state := headrace.api.run_state("csv_processing", run_id)) in ("queued", "running"):
         time.sleep(0.2)
     assert state == "success"

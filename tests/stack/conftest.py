@@ -106,7 +106,7 @@ class Stack:
 
     def rest(self, method: str, path: str, **arguments: Any) -> Any:
         """What the admin's REST API answers."""
-        return self.api()._value(self.api()._call(method, path, **arguments))
+        return self.api().call(method, path, **arguments)
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
         """The log of a task's try, as the web UI gets it."""

@@ -125,7 +125,7 @@ def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, re
 
 def _say_limit(progress: Progress, request: RunRequest) -> None:
     """The rate limit of the run, once, as soon as its plan is there; where it is the DAG's own, how to lift it."""
-    if progress.find_plan() and (plan := progress.plan):
+    if plan := progress.find_plan():
         own = request.rate is None and plan.rate_limit != "none"
         hint = " (the DAG's own limit; RATE=none or RATE=50/second changes it)" if own else ""
         print(foreseen(plan) + hint, flush=True)

@@ -1,5 +1,6 @@
 """How far a run is, from its plan and what its tasks say of themselves, and how that is shown."""
 
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -70,15 +71,13 @@ class Progress:
         self._bar: Bar | None = None
         self.plan: Plan | None = None
 
-    def find_plan(self) -> bool:
-        """Whether the run has its plan; true once."""
+    def find_plan(self) -> Plan | None:
+        """The run's plan, once: when it is there for the first time."""
         if self.plan is None:
-            try:
+            with contextlib.suppress(BadInputError):  # not yet, or never: a run that failed in `plan` has none
                 self.plan = self._folder.read_plan()
-            except BadInputError:
-                return False
-            return True
-        return False
+                return self.plan
+        return None
 
     def show(self, tasks: list[TaskState], otherwise: str) -> None:
         """Show where the run is: its rows, and which tasks are at work, or `otherwise`."""
