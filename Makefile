@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 $(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT,$(eval override export $(name) := $$(value $(name))))
 BIN := .venv/bin
 HEADRACE_HOME ?= .airflow
-EMBEDDED := $(BIN)/python -m include.orchestration.embedded --home "$(HEADRACE_HOME)"
+EMBEDDED := $(BIN)/python -m include.launch.embedded --home "$(HEADRACE_HOME)"
 PORT ?= 8080
 
 .DEFAULT_GOAL := help

@@ -27,9 +27,9 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 
 from include.enrichment.models import Pipeline, Request
-from include.orchestration.enrichment_form import call_pool, output_asset, params
-from include.orchestration.enrichment_report import RunReportOperator
-from include.orchestration.enrichment_tasks import call_api, plan, transform, write_json
+from include.orchestration.enrichment.form import call_pool, output_asset, params
+from include.orchestration.enrichment.report import RunReportOperator
+from include.orchestration.enrichment.tasks import call_api, plan, transform, write_json
 
 PIPELINE = Pipeline(
     name="csv_processing",

@@ -114,7 +114,7 @@ trigger() {
   local given=() name
   for name in DAG CSV OUTPUT LIMIT RATE KEY DRY_RUN RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT; do given+=(-e "$name=${!name:-}"); done
   compose exec -T -w /opt/headrace "${given[@]}" -e "TRIGGER_API_URL=${API_URL:-}" api-server \
-    python -m include.orchestration.stack.trigger <"$input"
+    python -m include.launch.stack.trigger <"$input"
 }
 
 case ${1:-} in

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from include.common.budget import Allowance, Budgets
 from include.common.database import connect
-from include.common.pace import Pace
-from include.common.rate_limit import RateLimiter, parse_rate
+from include.common.limits.budget import Allowance, Budgets
+from include.common.limits.pace import Pace
+from include.common.limits.rate_limit import RateLimiter, parse_rate
 
 
 @dataclass

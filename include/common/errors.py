@@ -30,3 +30,9 @@ class ConfigError(PermanentError):
 
 class BadInputError(PermanentError):
     """The data handed in cannot be used: names the place and what was expected there."""
+
+
+def quoted(names: tuple[str, ...]) -> str:
+    """Names for a message: `a`, `b`, `c`; a long list is cut with its length."""
+    shown = ", ".join(f"`{name}`" for name in names[:20])
+    return shown if len(names) <= 20 else f"{shown}, … ({len(names)} in all)"

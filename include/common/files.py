@@ -1,15 +1,17 @@
-"""Files that a reader sees whole or not at all."""
+"""Files that a reader sees whole or not at all, and JSON in them."""
 
 import errno
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from include.common.errors import PermanentError, TransientError
-from include.common.storage import Place, upload
+from include.common.jsontext import encode_line
+from include.common.storage import Place, reaching, upload
 
 # What no later try changes: something else in the way, a name that no file can have, no right to write.
 NEVER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -73,3 +75,30 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def read_json(path: Place) -> dict[str, Any] | None:
+    """What `write_json` wrote, None where there is no such file."""
+    try:
+        with reaching(path):
+            return dict(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def write_json(path: Place, value: object) -> None:
+    """A JSON file of a person's reading size, whole or not at all."""
+    with replacing(path) as stream:
+        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        stream.write(text.encode("utf-8", "backslashreplace"))  # half a surrogate pair becomes its JSON escape
+
+
+@contextmanager
+def json_lines(path: Place) -> Iterator[Callable[[object], None]]:
+    """Write JSON lines, whole or not at all; the block gets what writes one."""
+    with replacing(path) as stream:
+
+        def write(value: object) -> None:
+            stream.write(encode_line(value))
+
+        yield write

@@ -5,15 +5,17 @@ Everything that no row changes is prepared once, for the rest is done for every 
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
 
 from yarl import URL
 
-from include.common.errors import PermanentError
-from include.common.templates import JsonTemplate, Template
-from include.enrichment.endpoint import Endpoint
+from include.common.errors import ConfigError, PermanentError
+from include.common.http.endpoint import Endpoint
+from include.common.http.redaction import literals
 from include.enrichment.models import Request
+from include.enrichment.templates import JsonTemplate, Template
 
 # A path of which every character stands for itself (RFC 3986 3.3), so that it needs no taking apart.
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
@@ -87,3 +89,23 @@ class Addressing:
 def _segment(value: str) -> str:
     # Most keys need no quoting, and to see that is cheaper than to do it.
     return value if value.isalnum() and value.isascii() else quote(value, safe="")
+
+
+def spread(request: Request, endpoint: Endpoint) -> tuple[Request, Endpoint]:
+    """Take an address with fields, `https://host/items?sku={sku}`, as the whole call: host here, path and query there.
+
+    An address without fields is left, for it stands before the request's own path. Raises `ConfigError` for a field in
+    the host: a row must not say where credentials go.
+    """
+    if "{" not in endpoint.url:
+        return request, endpoint
+    host, path = re.fullmatch(r"(https?://[^/?#]*)(.*)", endpoint.url, re.DOTALL | re.IGNORECASE).groups()  # type: ignore[union-attr]
+    if "{" in host:
+        raise ConfigError(
+            f"the API's address (from {endpoint.origin}) has a field in its host; allowed is one behind it"
+        )
+    shown, _, query = path.partition("?")
+    hidden = tuple(literals(query))
+    return replace(request, path=path, shown_path=f"{shown}?…" if query else shown), replace(
+        endpoint, url=host, hidden=hidden
+    )

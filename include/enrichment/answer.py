@@ -4,16 +4,16 @@
 status from 300 on is permanent for the row (RFC 9110, RFC 6585, RFC 8470).
 """
 
-import email.utils
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
 from include.common import jsontext
 from include.common.errors import PermanentError, TransientError
-from include.enrichment.endpoint import Endpoint, redacted
+from include.common.http.endpoint import Endpoint
+from include.common.http.errors import AccessError
+from include.common.http.redaction import redacted
+from include.common.http.retry_after import retry_after
 from include.enrichment.models import Expected
 
 TRANSIENT = frozenset({408, 425, 429})
@@ -24,10 +24,6 @@ LOOKED_AT = 4096
 MAX_DEPTH = 100
 
 
-class AccessError(PermanentError):
-    """401 or 403: the credentials are refused, so every other row would be refused as well."""
-
-
 @dataclass(frozen=True)
 class Answer:
     """What came back: `body` is decompressed and whole."""
@@ -35,21 +31,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds named by a `Retry-After` header (seconds or an HTTP date, RFC 9110 10.2.3); None for neither."""
-    if value is None:
-        return None
-    if re.fullmatch(r"\s*\d{1,15}(\.\d{1,15})?\s*", value, re.ASCII):
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-        if moment.tzinfo is None:  # RFC 9110 5.6.7: an HTTP date is in GMT, said or not
-            moment = moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
 
 
 class AnswerReader:

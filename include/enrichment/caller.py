@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
-from include.enrichment.answer import AccessError
+from include.common.http.errors import AccessError
 from include.enrichment.ledger import Entry, Segment
 from include.enrichment.models import RowStatus
 from include.enrichment.progress import Meter, Progress

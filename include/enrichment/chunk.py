@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
-from include.enrichment.answer import AccessError
+from include.common.http.errors import AccessError
 from include.enrichment.caller import Allowance, Caller, Calls, Outcome, Pace, tell_nobody
 from include.enrichment.ledger import ChunkLedger, open_segment
 from include.enrichment.models import Chunk

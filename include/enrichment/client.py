@@ -14,12 +14,12 @@ import aiohttp
 from yarl import URL
 
 from include.common.errors import PermanentError, TransientError
+from include.common.http.endpoint import Endpoint
+from include.common.http.proxy import is_proxied, with_netrc
 from include.enrichment.addressing import Addressing
 from include.enrichment.answer import Answer, AnswerReader
 from include.enrichment.deadline import Deadlines
-from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Expected, Request
-from include.enrichment.proxy import is_proxied, with_netrc
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5

@@ -1,20 +1,18 @@
 """What a pipeline is, and the small values that pass between its steps."""
 
-import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from include.common.durations import parse_duration
 from include.common.errors import ConfigError
-from include.common.rate_limit import SECONDS, parse_rate
-from include.common.templates import Template, templates_in
+from include.common.limits.rate_limit import parse_rate
+from include.enrichment.templates import Template, templates_in
 
 DELIMITERS = (",", ";", "\t", "|")
 ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251")
 # What `errors.csv` adds to the input's columns.
 OUTCOME = ("status", "attempts", "error")
-# The same rule for Python and for the schema of a DAG parameter.
-DURATION = r"^[1-9][0-9]{0,8} (second|minute|hour|day)s?(?![\s\S])"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -146,14 +144,6 @@ class Pipeline:
         if not (function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
             raise ConfigError(f"transform is `{self.transform}`; allowed is `module:function`")
         check_output(self.output, self.key)
-
-
-def parse_duration(text: str, field: str) -> float:
-    """Seconds of `"50 minutes"` or `"2 hours"`; else `ConfigError` naming `field`."""
-    if not isinstance(text, str) or not re.match(DURATION, text):
-        raise ConfigError(f"{field} is `{text}`; allowed is a time such as `90 seconds`, `50 minutes`, `2 hours`")
-    count, unit = text.split(" ")
-    return float(int(count) * SECONDS[unit.removesuffix("s")])
 
 
 def check_output(output: str, key: str, name: str = "output") -> None:

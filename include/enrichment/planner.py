@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from include.common.errors import BadInputError, ConfigError
-from include.common.rate_limit import Rate, parse_rate
+from include.common.limits.rate_limit import Rate, parse_rate
 from include.common.storage import Place, remove_folder, scratch
 from include.enrichment.models import Pipeline, check_output
 from include.enrichment.redrive import take_over

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from include.enrichment.report import duration
+from include.common.durations import say_duration
 
 # The key of the task's state that holds its progress.
 KEPT_AS = "progress"
@@ -33,8 +33,8 @@ class Progress:
         parts = [f"{self.done}/{self.total} rows", f"{self.per_second:.3g} a second"]
         parts += [f"{self.failed} failed"] * bool(self.failed)
         parts += [f"{self.retry} to retry"] * bool(self.retry)
-        parts += [f"waiting {duration(self.waiting)} for the limit"] * (self.waiting >= 1)
-        parts += [f"{duration(self.eta)} left"] if self.eta is not None and self.done < self.total else []
+        parts += [f"waiting {say_duration(self.waiting)} for the limit"] * (self.waiting >= 1)
+        parts += [f"{say_duration(self.eta)} left"] if self.eta is not None and self.done < self.total else []
         return ", ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:

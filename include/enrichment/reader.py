@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.common.errors import BadInputError
-from include.common.templates import quoted
+from include.common.errors import BadInputError, quoted
 from include.enrichment.models import DELIMITERS
 
 # What is looked at to detect encoding and delimiter. Past it a wrong guess shows as failed rows, never as lost ones.

@@ -15,10 +15,10 @@ import orjson
 from include.common.errors import ConfigError, PermanentError
 from include.common.files import replacing
 from include.common.jsontext import decode
+from include.common.names import file_name
 from include.common.storage import Place, open_to_read
-from include.common.templates import Template
 from include.enrichment.keys import SeenKeys
-from include.enrichment.run import file_name
+from include.enrichment.templates import Template
 
 if TYPE_CHECKING:
     import pandas

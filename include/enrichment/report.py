@@ -1,13 +1,14 @@
 """What a run has to tell: one screen for Telegram, one summary for a terminal, one file for whoever asks later."""
 
 import html
-import math
 from dataclasses import asdict, dataclass, field
 
-from include.common.rate_limit import parse_rate
+from include.common.durations import say_duration
+from include.common.files import read_json, write_json
+from include.common.limits.rate_limit import parse_rate
 from include.common.telegram import escape
 from include.enrichment.models import Counts
-from include.enrichment.run import Plan, RunFolder, read_json, write_json
+from include.enrichment.run import Plan, RunFolder
 
 SHOWN_ERRORS = 3
 ERROR_LENGTH = 300
@@ -62,7 +63,7 @@ class Report:
             lines.append(f"rows {counts.rows}, ok {counts.ok}, failed {counts.failed}, skipped {counts.skipped}")
         elif self.state == "dry run" and self.note:
             lines.append(self.note)
-        lines.append(f"took {duration(self.seconds)}")
+        lines.append(f"took {say_duration(self.seconds)}")
         lines += [f"error: {shortened(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
         lines += [f"- {shortened(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
         if self.files == 1:
@@ -88,20 +89,6 @@ def shortened(text: str, length: int = ERROR_LENGTH) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def duration(seconds: float) -> str:
-    """`4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`: the two largest units that matter."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    whole = math.ceil(seconds)
-    for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
-    return f"{whole} s"
-
-
 def foreseen(made: Plan) -> str:
     """The rate limit of a run in words, with the time that its calls will take at least."""
     to = f" to {made.api} ({made.api_origin})" if made.api else ""
@@ -110,5 +97,5 @@ def foreseen(made: Plan) -> str:
         return f"no rate limit: {made.to_call} calls{to}"
     calls = min(made.to_call, made.max_calls or made.to_call)
     seconds = rate.seconds_for(calls)
-    takes = f"take at least {duration(seconds)}" if seconds >= 1 else "fit in a second"
+    takes = f"take at least {say_duration(seconds)}" if seconds >= 1 else "fit in a second"
     return f"limit {made.rate_limit}: {calls} calls{to} {takes}"

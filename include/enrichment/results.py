@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.common.errors import PermanentError
-from include.common.files import replacing
+from include.common.files import read_json, replacing, write_json
 from include.common.jsontext import decode
 from include.common.storage import Place, open_to_read
 from include.enrichment.ledger import ChunkLedger, read_entry
 from include.enrichment.models import OUTCOME, Counts, Pipeline, RowStatus, carried_outcome
 from include.enrichment.records import Published
-from include.enrichment.run import Plan, RunFolder, read_json, write_json
+from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import ANSWER
 
 if TYPE_CHECKING:

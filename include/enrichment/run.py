@@ -1,23 +1,13 @@
 """A run's folder: what each step leaves there for the next, and for people to look at afterwards."""
 
-import hashlib
-import json
-import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
-from urllib.parse import quote
 
 from include.common.errors import BadInputError
-from include.common.files import replacing
-from include.common.jsontext import encode_line
-from include.common.storage import Place, listed, make_folder, reaching
+from include.common.files import read_json, write_json
+from include.common.names import file_name
+from include.common.storage import Place, listed, make_folder
 from include.enrichment.models import Chunk
-
-# File systems allow 255 bytes; what stands around the name (".json") needs some of them.
-NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -158,45 +148,3 @@ def run_folders(storage: Place, pipeline: str) -> list[RunFolder]:
         if (content := read_json(path / "run.json")) is not None:
             found.append((float(content["began"]), RunFolder(storage, pipeline, str(content["run"]))))
     return [folder for _, folder in sorted(found, key=lambda pair: pair[0], reverse=True)]
-
-
-def read_json(path: Place) -> dict[str, Any] | None:
-    """What `write_json` wrote, None where there is no such file."""
-    try:
-        with reaching(path):
-            return dict(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        return None
-
-
-def write_json(path: Place, value: object) -> None:
-    """A JSON file of a person's reading size, whole or not at all."""
-    with replacing(path) as stream:
-        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        stream.write(text.encode("utf-8", "backslashreplace"))  # half a surrogate pair becomes its JSON escape
-
-
-@contextmanager
-def lines_of(path: Place) -> Iterator[Callable[[object], None]]:
-    """Write JSON lines, whole or not at all; the block gets what writes one."""
-    with replacing(path) as stream:
-
-        def write(value: object) -> None:
-            stream.write(encode_line(value))
-
-        yield write
-
-
-def file_name(text: str) -> str:
-    """`text` as the name of one file: letters of any alphabet and ` -_.+^@=,:` stay, the rest is percent-encoded.
-
-    Different texts have different names; a name that would be too long ends in a digest of the text instead.
-    """
-    name = "".join(
-        c if c.isalnum() or c in " -_.+^@=,:" else quote(c, safe="", errors="backslashreplace") for c in text
-    )
-    name = re.sub(r"^\.", "%2E", name)
-    if len(name.encode("utf-8", "backslashreplace")) <= NAME_BYTES:
-        return name
-    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
-    return name.encode()[: NAME_BYTES - 17].decode("utf-8", "ignore") + "~" + digest

@@ -5,10 +5,9 @@ import itertools
 from pathlib import Path
 from typing import BinaryIO
 
-from include.common.errors import BadInputError
+from include.common.errors import BadInputError, quoted
 from include.common.jsontext import encode_line
 from include.common.storage import COPY_BYTES, Place, open_to_read
-from include.common.templates import quoted
 from include.enrichment.keys import SeenKeys
 from include.enrichment.models import Pipeline, RowStatus, carried_outcome
 from include.enrichment.reader import CsvFile, Row, detect

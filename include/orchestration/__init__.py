@@ -1,1 +1,1 @@
-"""The only part of `include` that knows Airflow: tasks, hooks, operators, settings, and starting it on one machine."""
+"""The part of `include` that knows Airflow: tasks, hooks, operators, and what is read from its settings."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from include.common.errors import ConfigError
 from include.common.storage import Place
-from include.orchestration.settings import PROJECT, located
+from include.orchestration.paths import PROJECT, located
 
 VARIABLE = "HEADRACE_POOLS"
 POOLS = PROJECT / "include/pools.json"

@@ -23,9 +23,9 @@ from typing import Any
 import httpx
 import psutil
 
-from include.orchestration.embedded.environment import USER, Home
-from include.orchestration.embedded.processes import Running, free_port
-from include.orchestration.embedded.service import using
+from include.launch.embedded.environment import USER, Home
+from include.launch.embedded.processes import Running, free_port
+from include.launch.embedded.service import using
 from include.orchestration.pools import POOLS, read_pools
 from include.orchestration.rest import AirflowApi
 from tests.bench.watch import Watch

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import aiohttp
 
-from include.common.unlimited import Unlimited
+from include.common.http.endpoint import Endpoint
+from include.common.limits.unlimited import Unlimited
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
-from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Pipeline, Request
 from include.enrichment.planner import Capacity, Job, make_plan
 from include.enrichment.run import RunFolder

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from include.orchestration.embedded.environment import USER, Home
-from include.orchestration.embedded.processes import find_running, free_port
+from include.launch.embedded.environment import USER, Home
+from include.launch.embedded.processes import find_running, free_port
 from include.orchestration.rest import AirflowApi
 from tests.demo import Demo
 from tests.monitoring import COMPOSE

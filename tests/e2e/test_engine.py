@@ -7,9 +7,9 @@ import time
 
 import psutil
 
+from include.common.names import file_name
 from include.enrichment.caller import FAILURES_IN_A_ROW
 from include.enrichment.progress import KEPT_AS
-from include.enrichment.run import file_name
 from tests.e2e.conftest import make
 from tests.e2e.test_runs import ended, task_instances, trigger, write_csv
 

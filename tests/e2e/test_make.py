@@ -10,8 +10,8 @@ import time
 import psutil
 import pytest
 
-from include.orchestration.embedded.environment import USER, Home
-from include.orchestration.embedded.processes import find_running, free_port
+from include.launch.embedded.environment import USER, Home
+from include.launch.embedded.processes import find_running, free_port
 from include.orchestration.rest import AirflowApi
 from tests.e2e.conftest import PROJECT, make
 
@@ -39,7 +39,7 @@ def test_make_run_that_is_killed_stops_what_it_started(home, tmp_path):
     source = tmp_path / "in.csv"
     source.write_text("id\n1\n2\n")
     environment = {**os.environ, "CSV": str(source), "OUTPUT": str(tmp_path / "o.json"), "RATE": "1/hour"}
-    command = [str(PROJECT / ".venv/bin/python"), "-m", "include.orchestration.embedded", "--home", str(home), "run"]
+    command = [str(PROJECT / ".venv/bin/python"), "-m", "include.launch.embedded", "--home", str(home), "run"]
     running = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True)
     for line in running.stdout:
         if "1/hour" in line or "rows" in line:

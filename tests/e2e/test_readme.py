@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from include.orchestration.embedded.environment import Home
+from include.launch.embedded.environment import Home
 
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text("utf-8")

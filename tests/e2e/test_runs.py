@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from include.enrichment.run import file_name
+from include.common.names import file_name
 
 FAILS_AT_ONCE = {"400": "004", "404": "008", "422": "012"}
 

@@ -125,6 +125,10 @@ def layers_of(tree):
         ("include/demo_api/faults.py", "import include.enrichment.models"),
         ("dags/csv_processing.py", "import dags.symbol_processing"),
         ("dags/csv_processing.py", "import plugins.headrace_plugin"),
+        ("dags/csv_processing.py", "import include.launch.prepare"),
+        ("include/orchestration/pools.py", "import include.launch.prepare"),
+        ("include/orchestration/pools.py", "import include.orchestration.enrichment.form"),
+        ("include/enrichment/models.py", "import include.launch.prepare"),
     ],
 )
 def test_the_guard_of_the_layers_sees_a_wrong_import(tmp_path, module, line):

@@ -8,7 +8,7 @@ import pytest
 
 from include.common.errors import ConfigError
 from include.orchestration.memory import task_memory
-from include.orchestration.settings import PROJECT
+from include.orchestration.paths import PROJECT
 
 TAKE = """
 from include.orchestration.memory import limit_memory, too_much

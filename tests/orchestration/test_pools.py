@@ -6,7 +6,7 @@ import pytest
 
 from include.common.errors import ConfigError
 from include.orchestration import pools
-from include.orchestration.settings import PROJECT
+from include.orchestration.paths import PROJECT
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import pytest
 from dotenv import dotenv_values
 
 from include.common.errors import HeadraceError
-from include.enrichment.run import file_name
-from include.orchestration.embedded.processes import free_port
+from include.common.names import file_name
+from include.launch.embedded.processes import free_port
 from include.orchestration.rest import AirflowApi
 from tests.demo import Demo
 

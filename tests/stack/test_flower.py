@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from include.orchestration.embedded.processes import free_port
+from include.launch.embedded.processes import free_port
 
 
 @pytest.fixture(scope="module")

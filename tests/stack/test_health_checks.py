@@ -9,7 +9,7 @@ WITH_JOBS = ("scheduler", "dag-processor", "triggerer")
 
 def checked(stack, service):
     """The health check's own words."""
-    check = f"cd /opt/headrace && python -m include.orchestration.stack.health {service}"
+    check = f"cd /opt/headrace && python -m include.launch.stack.health {service}"
     return run(
         ["deploy/stack.sh", "compose", "exec", "-T", service, "sh", "-c", check], **stack.environment
     ).output.strip()

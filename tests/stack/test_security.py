@@ -13,7 +13,7 @@ from airflow.api_fastapi.execution_api.versions import bundle
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from starlette.testclient import TestClient
 
-from include.orchestration.stack.preflight import SECRETS
+from include.launch.stack.preflight import SECRETS
 from tests.stack.conftest import run
 from tests.stack.routes import CHANGING, answered, documented, paths, undocumented
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, Param, task
 
 from include.enrichment.models import Pipeline, Request
-from include.orchestration.enrichment_form import call_pool, params
-from include.orchestration.enrichment_report import RunReportOperator
-from include.orchestration.enrichment_tasks import call_api, plan, transform, write_json
+from include.orchestration.enrichment.form import call_pool, params
+from include.orchestration.enrichment.report import RunReportOperator
+from include.orchestration.enrichment.tasks import call_api, plan, transform, write_json
 from include.orchestration.failures import reported
 
 PIPELINE = Pipeline(

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from include.common.errors import ConfigError, PermanentError
+from include.common.http.endpoint import Endpoint
 from include.enrichment.addressing import Addressing
-from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Request
 
 ROW = {"id": "7", "lang": "ru & en"}

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from include.common.errors import PermanentError, TransientError
-from include.enrichment.answer import AccessError, Answer, AnswerReader
-from include.enrichment.endpoint import Endpoint
+from include.common.http.endpoint import Endpoint
+from include.common.http.errors import AccessError
+from include.enrichment.answer import Answer, AnswerReader
 from include.enrichment.models import Expected
 
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from include.common.errors import PermanentError, TransientError
-from include.enrichment.answer import AccessError
+from include.common.http.errors import AccessError
 from include.enrichment.caller import FAILURES_IN_A_ROW, LONGEST_PAUSE, TELL_EVERY, Calls
 from include.enrichment.ledger import ChunkLedger, Entry, open_segment, read_entry
 from include.enrichment.models import Chunk, RowStatus

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.common.errors import PermanentError, TransientError
-from include.enrichment.answer import AccessError
+from include.common.http.errors import AccessError
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.ledger import FileSegment
 from include.enrichment.models import RowStatus

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.common.errors import ConfigError, HeadraceError, PermanentError, TransientError
+from include.common.http.endpoint import Endpoint
+from include.common.http.errors import AccessError
+from include.common.http.redaction import redacted
+from include.common.http.retry_after import retry_after
 from include.demo_api.faults import Fault
 from include.demo_api.server import DemoApi
-from include.enrichment.answer import AccessError, retry_after
 from include.enrichment.client import Client
-from include.enrichment.endpoint import Endpoint, redacted
 from include.enrichment.models import Expected, Request
 
 SERIES = Expected("Time Series (Daily)", ("Information", "Note", "Error Message"))

@@ -7,11 +7,11 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from include.common.errors import TransientError
+from include.common.http.endpoint import Endpoint
 from include.demo_api.faults import Fault
 from include.demo_api.server import DemoApi
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
-from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Request
 from include.enrichment.records import publish, write_records
 from include.enrichment.results import frames, settle, tally

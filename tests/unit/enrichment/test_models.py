@@ -5,7 +5,7 @@ import json
 import pytest
 
 from include.common.errors import ConfigError
-from include.enrichment.models import Chunk, Request, RowStatus, carried_outcome, check_output, parse_duration
+from include.enrichment.models import Chunk, Request, RowStatus, carried_outcome, check_output
 
 
 def test_the_defaults_are_those_of_the_manual(planning):
@@ -147,32 +147,6 @@ def test_a_chunk_passes_through_json_unchanged():
 
 def test_the_ways_a_row_ends_are_written_as_in_the_manual():
     assert [str(status) for status in RowStatus] == ["ok", "failed", "skipped", "retry"]
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("1 second", 1.0),
-        ("90 seconds", 90.0),
-        ("50 minutes", 3000.0),
-        ("2 hours", 7200.0),
-        ("1 day", 86400.0),
-        ("1 days", 86400.0),
-    ],
-)
-def test_a_duration_is_read_as_seconds(text, seconds):
-    assert parse_duration(text, "deadline") == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1", "minute", "-1 minutes", "1  minute", "1 minute ", "1 week", "1 Minute", None]
-)
-def test_a_duration_that_is_none_is_named_with_its_field(text):
-    with pytest.raises(ConfigError) as caught:
-        parse_duration(text, "run.deadline")
-    assert str(caught.value) == (
-        f"run.deadline is `{text}`; allowed is a time such as `90 seconds`, `50 minutes`, `2 hours`"
-    )
 
 
 def test_source_and_output_of_a_pipeline_may_be_urls(planning):

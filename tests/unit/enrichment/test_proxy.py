@@ -8,10 +8,10 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from yarl import URL
 
+from include.common.http import proxy
+from include.common.http.endpoint import Endpoint
 from include.enrichment import client as client_module
-from include.enrichment import proxy
 from include.enrichment.client import Client
-from include.enrichment.endpoint import Endpoint
 from include.enrichment.models import Request
 
 

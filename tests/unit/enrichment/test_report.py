@@ -6,7 +6,7 @@ import pytest
 
 from include.common.telegram import plain, units
 from include.enrichment.models import Counts
-from include.enrichment.report import Report, duration, foreseen, read_report, shortened
+from include.enrichment.report import Report, foreseen, read_report, shortened
 
 REPORT = Report(
     pipeline="csv_processing",
@@ -149,28 +149,6 @@ def test_a_run_without_a_report_has_none(planning):
 )
 def test_a_text_is_shortened_to_one_line(text, length, expected):
     assert shortened(text, length) == expected
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (0, "0.0 s"),
-        (4.21, "4.2 s"),
-        (42.4, "42 s"),
-        (60, "1 min"),
-        (59.7, "1 min"),
-        (9.97, "10 s"),
-        (200, "3 min 20 s"),
-        (3600, "1 h"),
-        (4230, "1 h 10 min"),
-        (7500, "2 h 5 min"),
-        (3 * 86400 + 4 * 3600 + 59, "3 d 4 h"),
-        (86400, "1 d"),
-        (3599.5, "1 h"),
-    ],
-)
-def test_a_duration_is_told_in_its_two_largest_units(seconds, expected):
-    assert duration(seconds) == expected
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,12 @@
 import os
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from include.common.errors import BadInputError
-from include.common.storage import listed
+from include.common.files import read_json, write_json
+from include.common.names import file_name
 from include.enrichment.models import Chunk
-from include.enrichment.run import (
-    Ending,
-    Plan,
-    RunFolder,
-    file_name,
-    lines_of,
-    read_json,
-    run_folders,
-    write_json,
-)
+from include.enrichment.run import Ending, Plan, RunFolder, run_folders
 
 pytest_plugins = ["tests.s3"]
 
@@ -197,88 +187,3 @@ def test_a_folder_without_its_mark_is_no_run(storage):
 def test_runs_of_another_pipeline_are_none_of_this(storage):
     RunFolder(storage, "symbol_processing", "manual__1").create()
     assert run_folders(storage, "csv_processing") == []
-
-
-def test_json_that_is_not_there_is_none(storage):
-    assert read_json(storage / "nowhere" / "x.json") is None
-
-
-def test_json_that_was_written_is_read(storage):
-    write_json(storage / "deep" / "x.json", {"город": ["Москва", None, 2**80]})
-    assert read_json(storage / "deep" / "x.json") == {"город": ["Москва", None, 2**80]}
-
-
-def test_half_a_surrogate_pair_is_read_back(storage):
-    write_json(storage / "x.json", {"error": "half an emoji \ud83d"})
-    assert read_json(storage / "x.json") == {"error": "half an emoji \ud83d"}
-
-
-def break_off(target):
-    with lines_of(target) as write:
-        write({"n": 1})
-        raise ValueError("half way")
-
-
-def test_lines_are_written_whole_or_not_at_all(storage):
-    target = storage / "outputs.jsonl"
-    with lines_of(target) as write:
-        write({"n": 1})
-        write({"n": 2})
-    before = target.read_bytes()
-    assert before.count(b"\n") == 2
-    with pytest.raises(ValueError, match="half way"):
-        break_off(target)
-    assert target.read_bytes() == before
-    assert [path.name for path in listed(storage)] == ["outputs.jsonl"]
-
-
-def test_json_for_people_is_utf_8_and_readable(tmp_path):
-    write_json(tmp_path / "x.json", {"город": "Москва"})
-    assert (tmp_path / "x.json").read_bytes() == '{\n  "город": "Москва"\n}\n'.encode()
-
-
-def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
-    write_json(tmp_path / "x.json", {"a": 1})
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "x.json", {"a": float("nan")})
-    assert (tmp_path / "x.json").read_text() == '{\n  "a": 1\n}\n'
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("AAPL", "AAPL"),
-        ("BRK.B", "BRK.B"),
-        ("^GSPC", "^GSPC"),
-        ("EURUSD=X", "EURUSD=X"),
-        ("a b", "a b"),
-        ("Москва", "Москва"),
-        ("a/b", "a%2Fb"),
-        ("a%2Fb", "a%252Fb"),
-        ("..", "%2E."),
-        ("a\\b?*", "a%5Cb%3F%2A"),
-    ],
-)
-def test_a_key_as_a_file_name_stays_readable_where_it_can(text, name):
-    assert file_name(text) == name
-
-
-@given(st.text(min_size=1, max_size=400))
-@example("я" * 250)
-@example("語" * 250)
-@example("/" * 250)
-def test_whatever_the_text_its_file_name_is_one_that_a_file_can_have(text):
-    name = file_name(text)
-    assert name
-    assert name not in (".", "..")
-    assert not set(name) & {"/", "\0", "\n"}
-    assert len(name.encode()) + len(".json") <= 255
-
-
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60), min_size=2, max_size=2))
-def test_different_texts_have_different_file_names(texts):
-    assert (file_name(texts[0]) == file_name(texts[1])) == (texts[0] == texts[1])
-
-
-def test_long_texts_that_differ_at_their_end_have_different_file_names():
-    assert file_name("x" * 240 + "1") != file_name("x" * 240 + "2")

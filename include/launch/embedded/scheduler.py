@@ -1,0 +1,46 @@
+"""Airflow's scheduler with what tasks need already imported: `python -m include.launch.embedded.scheduler`.
+
+The LocalExecutor forks its workers from the scheduler, and each of them forks a process a task. A task imports its DAG
+file anew, and with it aiohttp, telegram and the rest: 0.3 s of CPU each time, and twenty short tasks pay it 20 times.
+What the scheduler has imported, all of them share, the memory as well.
+"""
+
+import importlib
+import runpy
+import sys
+
+LIBRARIES = (
+    # What every task process runs before it comes to the DAG file.
+    "airflow.dag_processing.dagbag",
+    "airflow.sdk.definitions.connection",
+    "airflow.sdk.definitions.decorators",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    # What the DAG files import.
+    "aiohttp",
+    "airflow.providers.telegram.operators.telegram",
+    "alembic.command",
+    "alembic.config",
+    "sqlalchemy",
+    "orjson",
+    "telegram.request",
+    "upath",
+    # What `transform` imports.
+    "pandas",
+)
+# The bundle's own modules. A lasting scheduler leaves them to the tasks, so that an edit counts without a restart.
+BUNDLE = ("include.orchestration.enrichment.report", "include.orchestration.enrichment.tasks")
+WITH_BUNDLE = "--with-bundle"
+
+
+def main() -> None:
+    """Import, then be `airflow scheduler` with the other arguments."""
+    arguments = [argument for argument in sys.argv[1:] if argument != WITH_BUNDLE]
+    for name in LIBRARIES + (BUNDLE if WITH_BUNDLE in sys.argv else ()):
+        importlib.import_module(name)
+    sys.argv = ["airflow", "scheduler", *arguments]
+    runpy.run_module("airflow", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What a run of a CSV pipeline was asked for: its parameters, over those of a run whose failed rows it calls again."""
+
+from dataclasses import dataclass, replace
+
+from airflow.sdk import Context
+
+from include.common.durations import parse_duration
+from include.common.errors import BadInputError, ConfigError, quoted
+from include.common.http.endpoint import Endpoint
+from include.common.http.redaction import redacted
+from include.enrichment.addressing import spread
+from include.enrichment.models import Pipeline
+from include.enrichment.planner import Job
+from include.enrichment.run import Plan, RunFolder
+from include.orchestration import paths
+from include.orchestration.enrichment import settings
+from include.orchestration.enrichment.form import params
+
+IN_PROGRESS = ["queued", "running"]
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """A pipeline's call with the API's address."""
+
+    pipeline: Pipeline
+    endpoint: Endpoint
+
+
+def addressed(pipeline: Pipeline, api_url: str | None) -> Addressed:
+    """The pipeline with its API's address, the run's own or from wherever it is set."""
+    request, endpoint = spread(pipeline.request, settings.endpoint(pipeline.request, api_url))
+    return Addressed(replace(pipeline, request=request), endpoint)
+
+
+def make_job(pipeline: Pipeline, context: Context) -> tuple[Addressed, Job]:
+    """The run's job; `ConfigError` or `BadInputError` where it was asked for what cannot be."""
+    chosen = context["params"]
+    allowed = params(pipeline)
+    if unknown := sorted(set(context["dag_run"].conf or {}) - set(allowed)):
+        raise ConfigError(f"unknown parameter {quoted(tuple(unknown))}; allowed are {quoted(tuple(allowed))}")
+    earlier = find_run(pipeline, chosen["retry_failed_of"], context) if chosen["retry_failed_of"] else None
+    before = earlier.read_plan() if earlier else None
+    api_url = chosen["api_url"] or _address_of(before, str(chosen["retry_failed_of"]))
+    target = addressed(pipeline, api_url)
+    if before and not chosen["api_url"]:
+        _check_address(before, target.endpoint, str(chosen["retry_failed_of"]))
+    own_limit = "none" if settings.is_demo(target.endpoint) else pipeline.rate_limit
+    output = chosen["output"]
+    if before:
+        _check_rows(pipeline, chosen, before)
+        output = before.output if output == pipeline.output else output
+    # 10.0 is an integer to JSON Schema.
+    limit, max_calls = (chosen[name] and int(chosen[name]) for name in ("limit", "max_calls"))
+    return target, Job(
+        source=paths.source(before.source if before else chosen["source"]),
+        output=paths.output(output),
+        key=before.key if before else chosen["key"],
+        rate_limit=chosen["rate_limit"] or (before.rate_limit if before else own_limit),
+        limit=before.limit if before else limit,
+        dry_run=chosen["dry_run"],
+        api=redacted(target.endpoint.url),
+        api_origin=target.endpoint.origin,
+        api_url=_without_keys(api_url),
+        max_calls=max_calls,
+        deadline=parse_duration(chosen["deadline"], "deadline") if chosen["deadline"] else None,
+        retry=earlier,
+    )
+
+
+def find_run(pipeline: Pipeline, run_id: str, context: Context) -> RunFolder:
+    """The folder of an earlier run of the pipeline, which must have ended; `BadInputError` where that cannot be."""
+    storage = paths.storage()
+    folder = RunFolder(storage, pipeline.name, run_id)
+    name = f"retry_failed_of is `{run_id}`"
+    if run_id == context["dag_run"].run_id:
+        raise BadInputError(f"{name}: this run itself")
+    runs = context["ti"].get_dr_count
+    if runs(dag_id=pipeline.name, run_ids=[run_id], states=IN_PROGRESS):
+        raise BadInputError(f"{name}: that run has not ended yet; wait for its end, or mark it as failed")
+    if folder.mark.exists():
+        if not folder.has_plan():
+            raise BadInputError(f"{name}: that run ended before anything was called; start it anew")
+        return folder
+    if runs(dag_id=pipeline.name, run_ids=[run_id]):
+        kept = f"the folders of the last {pipeline.keep_runs} runs are kept"
+        raise BadInputError(f"{name}: its data is gone (looked for `{folder.path}`; {kept})")
+    for other in (storage / "runs").iterdir() if (storage / "runs").exists() else ():
+        if RunFolder(storage, other.name, run_id).mark.exists():
+            raise BadInputError(f"{name}: a run of `{other.name}`, not of `{pipeline.name}`")
+    raise BadInputError(f"{name}: `{pipeline.name}` has no such run (looked in Airflow's runs and for `{folder.path}`)")
+
+
+def _address_of(before: Plan | None, run_id: str) -> str | None:
+    """The address that an earlier run was given for itself."""
+    if before and before.api_origin == settings.RUN_ORIGIN and not before.api_url:
+        raise ConfigError(
+            f"retry_failed_of is `{run_id}`, a run with an `api_url` of its own, which is not kept, for a key may be "
+            "in it; give `api_url` again"
+        )
+    return before.api_url if before else None
+
+
+def _check_address(before: Plan, endpoint: Endpoint, run_id: str) -> None:
+    """Answers of two APIs in one output is what nobody means."""
+    both_demo = before.api_origin == settings.DEMO_ORIGIN and settings.is_demo(endpoint)
+    if redacted(endpoint.url) != before.api and not both_demo:
+        raise ConfigError(
+            f"retry_failed_of is `{run_id}`, which called {before.api} ({before.api_origin}); this run would call "
+            f"{redacted(endpoint.url)} ({endpoint.origin}); set `api_url` if that is meant"
+        )
+
+
+def _check_rows(pipeline: Pipeline, chosen: dict[str, object], before: Plan) -> None:
+    """A redrive takes its rows from the earlier run: another source, key or limit would be passed over in silence."""
+    own = {"source": pipeline.source, "key": pipeline.key, "limit": None}
+    theirs = {"source": before.source, "key": before.key, "limit": before.limit}
+    for name in own:
+        if chosen[name] not in (own[name], theirs[name]):
+            raise ConfigError(f"{name} is `{chosen[name]}`; with retry_failed_of it is that run's, `{theirs[name]}`")
+
+
+def _without_keys(api_url: str | None) -> str | None:
+    """An address that may stand in a file: None for one with a query or a login, which may hold a key."""
+    return None if api_url is None or "?" in api_url or "@" in api_url else api_url

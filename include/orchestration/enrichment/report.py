@@ -1,0 +1,144 @@
+"""How a run of a CSV pipeline ends for people: `report.json` in its folder, and a message to Telegram."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from include.common.database import connect
+from include.common.errors import BadInputError, HeadraceError
+from include.common.limits.budget import Budgets
+from include.enrichment.models import Pipeline
+from include.enrichment.report import Report, foreseen
+from include.enrichment.results import read_manifest, read_tally, tally
+from include.enrichment.retention import prune
+from include.enrichment.run import RunFolder
+from include.orchestration import environment, paths
+from include.orchestration.enrichment.job import IN_PROGRESS
+from include.orchestration.failures import ERROR
+from include.orchestration.telegram import HeadraceTelegramOperator
+
+
+def run_folder(pipeline: Pipeline, context: Context) -> RunFolder:
+    """The folder of the run that `context` belongs to."""
+    return RunFolder(paths.storage(), pipeline.name, context["dag_run"].run_id)
+
+
+def budget_key(pipeline: Pipeline, run_id: str) -> str:
+    """What the calls of a run are counted under."""
+    return f"{pipeline.name} {run_id}"
+
+
+def seconds_since_start(context: Context) -> float:
+    """Seconds from the run's start until now."""
+    start = context["dag_run"].start_date or datetime.now(UTC)
+    return round((datetime.now(UTC) - start).total_seconds(), 3)
+
+
+class RunReportOperator(HeadraceTelegramOperator):
+    """Writes what a run came to as `report.json`, tells Telegram, and ends as the run did.
+
+    For use as a teardown that counts for the run: it runs in any case, and a run that somebody marked as failed, or
+    whose tasks were skipped for that, stays failed. A message that cannot be sent is logged and fails nothing.
+    """
+
+    def __init__(self, *, pipeline: Pipeline, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._pipeline = pipeline
+
+    def execute(self, context: Context) -> None:
+        """Report, send, and fail where the run did."""
+        report = make_report(self._pipeline, context)
+        self.log.info("%s", report.as_text())
+        self.text = report.as_html()
+        untold = self._tell(context)
+        try:
+            report.write(run_folder(self._pipeline, context))
+        except HeadraceError as error:
+            self.log.error("the report was not written: %s", error)
+        self._prune(context)
+        if report.state == "failed":
+            raise AirflowFailException("; ".join(report.problems))
+        if untold:
+            raise untold
+
+    def _prune(self, context: Context) -> None:
+        """Remove the folders of old runs; what fails is tried again after the next run."""
+        ti, name = context["ti"], self._pipeline.name
+
+        def in_progress(run_ids: list[str]) -> set[str]:
+            if not ti.get_dr_count(dag_id=name, run_ids=run_ids, states=IN_PROGRESS):
+                return set()
+            return {id for id in run_ids if ti.get_dr_count(dag_id=name, run_ids=[id], states=IN_PROGRESS)}
+
+        try:
+            removed = prune(paths.storage(), name, self._pipeline.keep_runs, in_progress)
+            budgets = Budgets(connect(environment.database_url()))
+            for run_id in removed:
+                budgets.forget(budget_key(self._pipeline, run_id))
+        except (HeadraceError, OSError) as error:
+            self.log.error("old runs were not removed: %s", error)
+
+    def _tell(self, context: Context) -> AirflowSkipException | None:
+        """Send the message; a skip to end with where that was not possible."""
+        try:
+            super().execute(context)
+        except AirflowSkipException as skip:
+            return skip
+        except AirflowFailException as error:
+            self.log.error("Telegram was not told: %s", error)
+            return AirflowSkipException(f"Telegram was not told: {error}")
+        return None
+
+
+def make_report(pipeline: Pipeline, context: Context) -> Report:
+    """What the run came to, from its folder and from the sentences of the tasks that failed."""
+    folder = run_folder(pipeline, context)
+    ti = context["ti"]
+    problems = ti.xcom_pull(task_ids=["plan", "call_api", "transform", "write_json"], key=ERROR) or []
+    problems = list(dict.fromkeys(str(problem) for problem in problems if problem))
+    # The manifest, not the tasks' XComs: those of an earlier pass stay when a person clears tasks.
+    manifest = read_manifest(folder)
+    outputs = [output["path"] for output in manifest["outputs"]] if manifest else []
+    found = None
+    note = None
+    try:
+        made = folder.read_plan()
+    except BadInputError:
+        state = "failed"
+    else:
+        found = None if made.dry_run else read_tally(folder) or tally(folder, made)
+        succeeded = manifest is not None and manifest["state"] == "success"
+        state = "dry run" if made.dry_run else ("success" if succeeded else "failed")
+        note = foreseen(made)
+        if made.dry_run:
+            answered = f"{made.kept} of them answered in {made.retry_failed_of}, " if made.retry_failed_of else ""
+            others = made.rows - made.to_call - made.kept
+            note = f"{made.rows} rows, {answered}{others} of them not to be called; {note}"
+    if state != "failed":
+        problems = []
+    elif not problems:
+        problems = ["the run was stopped, or a task ended without a sentence; the tasks' logs say more"]
+    return Report(
+        pipeline=pipeline.name,
+        run_id=context["dag_run"].run_id,
+        state=state,
+        seconds=seconds_since_start(context),
+        counts=found.counts if found else None,
+        outputs=outputs,
+        files=manifest["files"] if manifest else 0,
+        problems=problems,
+        first_errors=found.first_errors if found else [],
+        errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,
+        link=_link(context),
+        note=note,
+    )
+
+
+def _link(context: Context) -> str:
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
+    return f"{base}/dags/{context['dag_run'].dag_id}/runs/{quote(context['dag_run'].run_id)}"

@@ -1,0 +1,43 @@
+"""Where the API of a CSV pipeline is, and how to get in."""
+
+import os
+
+from include.common.errors import ConfigError
+from include.common.http.endpoint import Endpoint
+from include.enrichment.models import Request
+from include.orchestration.connections import find_connection, same_host, with_credentials
+
+DEMO_VARIABLE = "HEADRACE_DEMO_API"
+DEMO_ORIGIN = "the demo API"
+RUN_ORIGIN = "the run's `api_url`"
+
+
+def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
+    """Where `request` goes: the run's own `api_url`, its environment variable, its connection, or the demo API.
+
+    A connection's credentials go to the connection's own host only; one without a host lends them to the
+    environment's address. Raises `ConfigError` where no address is found.
+    """
+    found = find_connection(request.connection)
+    variable = request.address_variable or ""
+    from_environment = os.environ.get(variable, "").strip() if variable else ""
+    if api_url:
+        return with_credentials(api_url, RUN_ORIGIN, found if found and same_host(found.url, api_url) else None)
+    if from_environment:
+        lends = found and (not found.url or same_host(found.url, from_environment))
+        return with_credentials(from_environment, variable, found if lends else None)
+    if found and found.url:
+        return found.endpoint()
+    demo = os.environ.get(DEMO_VARIABLE, "").strip()
+    if demo and request.demo_path is not None:
+        return Endpoint(demo.rstrip("/") + request.demo_path, DEMO_ORIGIN)
+    looked = f"the environment variable {variable} and " if variable else ""
+    raise ConfigError(
+        f"no address of the API: looked at {looked}the connection `{request.connection}` "
+        f"(AIRFLOW_CONN_{request.connection.upper()} and the metadata database)"
+    )
+
+
+def is_demo(found: Endpoint) -> bool:
+    """Whether calls go to the demo API of this project, which needs no rate limit."""
+    return found.origin == DEMO_ORIGIN

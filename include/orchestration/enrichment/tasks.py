@@ -1,0 +1,203 @@
+"""The tasks of the CSV pipelines: each reads Airflow's context and the settings, and calls the row engine."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any
+
+from airflow.sdk import Context, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.common.database import connect
+from include.common.errors import PermanentError
+from include.common.files import json_lines
+from include.common.limits.budget import Allowance, Budgets
+from include.common.limits.pace import Pace
+from include.common.limits.rate_limit import RateLimiter, parse_rate
+from include.common.limits.unlimited import Unlimited
+from include.enrichment.chunk import ChunkCalls, Try
+from include.enrichment.client import Client
+from include.enrichment.models import Chunk, Pipeline
+from include.enrichment.planner import Capacity, make_plan, requests_worth
+from include.enrichment.progress import KEPT_AS, Progress
+from include.enrichment.records import Published, publish, write_records
+from include.enrichment.report import foreseen
+from include.enrichment.results import Manifest, check_failures, frames, read_tally, tally
+from include.enrichment.run import Plan, RunFolder
+from include.enrichment.transforms import load
+from include.orchestration import environment, paths
+from include.orchestration.enrichment.job import addressed, make_job
+from include.orchestration.enrichment.report import budget_key, run_folder, seconds_since_start
+from include.orchestration.failures import RetryWhenAsked, reported
+from include.orchestration.pools import requests_per_task, tasks_at_once
+from include.orchestration.termination import termination
+
+log = logging.getLogger(__name__)
+SHOWN_OUTPUTS = 10
+VERSIONED = ("apache-airflow", "pandas", "aiohttp")
+
+
+@task
+@reported
+def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Check and snapshot the CSV; returns the chunks to call."""
+    context = get_current_context()
+    load(pipeline.transform)
+    target, job = make_job(pipeline, context)
+    if job.max_calls:
+        Budgets(connect(environment.database_url())).forget(budget_key(pipeline, context["dag_run"].run_id))
+    folder = run_folder(pipeline, context)
+    capacity = Capacity(tasks_at_once(pipeline.pool), requests_per_task(pipeline.pool))
+    made = make_plan(target.pipeline, job, folder, capacity)
+    log.info("%s, in %d tasks", foreseen(made), len(made.chunks))
+    return [chunk.as_dict() for chunk in made.chunks]
+
+
+# multiple_outputs False: each key of the counts as an XCom of its own would be one more request a task.
+@task(map_index_template="{{ label }}", retry_policy=RetryWhenAsked(), multiple_outputs=False)
+@reported
+async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
+    """Call the API for the chunk's rows that no earlier try has ended; returns counts of this try."""
+    context = get_current_context()
+    ti = context["ti"]
+    piece = Chunk(**chunk)
+    context["label"] = piece.label  # type: ignore[typeddict-unknown-key]
+    folder = run_folder(pipeline, context)
+    made = folder.read_plan()
+    target = addressed(pipeline, context["params"]["api_url"] or made.api_url)
+    engine = connect(environment.database_url())
+    # With the rate in it: whoever changes the rate does not wait for calls reserved at the old one.
+    limit = f"{pipeline.pool} {made.rate_limit}"
+    limiter, rate = RateLimiter(engine), parse_rate(made.rate_limit)
+    worth = requests_worth(rate, pipeline.request.timeout) or piece.rows
+    pace = Pace(limiter, limit, rate, limit) if rate else Unlimited(limiter, limit)
+    allowance: Allowance | None = None
+    if made.max_calls:
+        allowance = Allowance(Budgets(engine), budget_key(pipeline, context["dag_run"].run_id), made.max_calls)
+    start = context["dag_run"].start_date
+    with termination() as terminated:
+        calls = ChunkCalls(
+            folder=folder,
+            made=made,
+            chunk=piece,
+            attempt=Try(ti.try_number, ti.max_tries, last=ti.try_number > ti.max_tries),
+            pace=pace,
+            in_flight=min(requests_per_task(pipeline.pool), piece.rows, worth),
+            allowance=allowance,
+            deadline=start + timedelta(seconds=made.deadline) if made.deadline and start else None,
+            terminated=terminated,
+            tell=lambda progress: _tell(context, progress),
+        )
+        try:
+            async with Client(target.pipeline.request, target.endpoint, pipeline.expected) as client:
+                outcome = await calls.run(client)
+        finally:
+            await pace.close()
+            if allowance:
+                await allowance.close()
+    return {"ok": outcome.ok, "failed": outcome.failed + outcome.transient}
+
+
+async def _tell(context: Context, progress: Progress) -> None:
+    """Log the progress, and keep it as the task's state, where pages and `make run` read it."""
+    log.info("%s", progress.line())
+    try:
+        # In a thread: while Airflow's API server is slow or gone, the calls go on.
+        await asyncio.to_thread(context["task_state_store"].set, KEPT_AS, progress.as_dict())
+    except Exception as error:  # noqa: BLE001 (no word of progress is worth a call)
+        log.warning("the progress was not kept: %s", error)
+
+
+@task(trigger_rule="none_failed", multiple_outputs=False)
+@reported
+def transform(pipeline: Pipeline) -> dict[str, int]:
+    """Settle every row, write `errors.csv`, run the pipeline's transform over the answers; returns the counts."""
+    context = get_current_context()
+    folder = run_folder(pipeline, context)
+    made = folder.read_plan()
+    if made.dry_run:
+        raise AirflowSkipException("dry run: nothing was called")
+    folder.unsettle()
+    found = tally(folder, made)
+    try:
+        check_failures(found, pipeline.max_failed_ratio)
+    except PermanentError as error:
+        _write_manifest(pipeline, context, error=str(error))
+        raise
+    write_records(_transformed(pipeline, folder, made), folder.records)
+    return asdict(found.counts)
+
+
+def _transformed(pipeline: Pipeline, folder: RunFolder, made: Plan) -> Iterator[Any]:
+    """What the pipeline's transform makes of each frame."""
+    import pandas
+
+    function = load(pipeline.transform)
+    for frame in frames(folder, made, pipeline.whole):
+        try:
+            result = function(frame)
+        except PermanentError:
+            raise
+        except Exception as error:
+            log.exception("the transform failed")
+            raise PermanentError(f"transform `{pipeline.transform}` raised {type(error).__name__}: {error}") from error
+        if not isinstance(result, pandas.DataFrame):
+            kind = type(result).__name__
+            raise PermanentError(f"transform `{pipeline.transform}` returned a {kind}, not a DataFrame")
+        yield result
+
+
+@task
+@reported
+def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
+    """Publish the records of the `counts` settled rows and write the manifest; returns the first paths written."""
+    context = get_current_context()
+    folder = run_folder(pipeline, context)
+    made = folder.read_plan()
+    folder.manifest.unlink(missing_ok=True)
+    published = publish(folder.records, made.output, made.key, paths.output)
+    shown, files = _noted(folder, published)
+    _write_manifest(pipeline, context, shown, files)
+    for asset in context["outlets"]:
+        context["outlet_events"][asset].extra = {"run": str(folder.path), "output": made.output, **counts}
+    log.info("%d rows ok, %d files published", counts["ok"], files)
+    return [output.path for output in shown]
+
+
+def _noted(folder: RunFolder, published: Iterator[Published]) -> tuple[list[Published], int]:
+    """Publish, with every file noted in `outputs.jsonl`; the first files, and how many there are."""
+    shown: list[Published] = []
+    files = 0
+    with json_lines(folder.outputs) as note:
+        for output in published:
+            note(asdict(output))
+            files += 1
+            shown += [output] * (len(shown) < SHOWN_OUTPUTS)
+    return shown, files
+
+
+def _write_manifest(
+    pipeline: Pipeline,
+    context: Context,
+    outputs: list[Published] | None = None,
+    files: int = 0,
+    error: str | None = None,
+) -> None:
+    folder = run_folder(pipeline, context)
+    found = read_tally(folder)
+    assert found is not None, "transform settles the run first"
+    Manifest(
+        run=context["dag_run"].run_id,
+        state="failed" if error else "success",
+        seconds=seconds_since_start(context),
+        tally=found,
+        plan=folder.read_plan(),
+        files=files,
+        outputs=outputs or [],
+        pipeline=pipeline,
+        versions={name: version(name) for name in VERSIONED},
+        error=error,
+    ).write(folder)
