@@ -36,7 +36,7 @@ PIPELINE = Pipeline(
     source="data/input.csv",
     output="output.json",
     key="id",
-    request=Request(connection="csv_api", address_variable="API_URL", path="/{id}", demo_path="/countries"),
+    request=Request(connection="csv_api", address_variable="API_URL", demo_path="/countries"),  # the key is appended
     pool="csv_api",
     rate_limit="2/minute",
     transform="include.enrichment.transforms:flatten",

@@ -22,16 +22,20 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
 
 
 class Addressing:
-    """Addresses the calls of `request` at `endpoint`, row by row (column -> value)."""
+    """Addresses the calls of `request` at `endpoint`, row by row (column -> value).
 
-    def __init__(self, request: Request, endpoint: Endpoint) -> None:
+    `key` is the column whose value is appended where the request has no path of its own.
+    """
+
+    def __init__(self, request: Request, endpoint: Endpoint, key: str = "") -> None:
         # A row's URL is the address, then the rendered path; the address's own query stays in front of ours.
         address = URL(endpoint.url).with_fragment(None)
         self._base = str(address.with_query(None).with_user(None)).rstrip("/")
         base = URL(self._base)
         self._scheme, self._authority = base.scheme, base.raw_authority
         self._base_path = base.raw_path.rstrip("/")
-        self._path = Template("request.path", request.path)
+        self._key = key
+        self._path = None if request.path is None else Template("request.path", request.path)
         self._fixed_query = urlencode([*address.query.items(), *endpoint.query.items()])
         self._query = [(f"{quote_plus(name)}=", Template(name, text)) for name, text in request.query.items()]
         self._headers = [(name, Template(name, text)) for name, text in request.headers.items()]
@@ -74,7 +78,7 @@ class Addressing:
         return None if self._json is None else self._json.render(row)
 
     def _path_for(self, row: Mapping[str, str]) -> str:
-        path = self._path.render(row, _segment)
+        path = f"/{_segment(row[self._key])}" if self._path is None else self._path.render(row, _segment)
         if "." in path and any(segment in (".", "..") for segment in path.split("/")):
             raise PermanentError("`.` and `..` are not values that a path can hold")
         return path if path.startswith("/") or not path else f"/{path}"

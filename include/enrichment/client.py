@@ -27,13 +27,17 @@ READ_BYTES = 64 * 1024
 
 
 class Client:
-    """Calls `request` on `endpoint` for one row after another over one session. Use as an async context manager."""
+    """Calls `request` on `endpoint` for one row after another over one session. Use as an async context manager.
+
+    `key` is the column that is appended to the address where the request has no path of its own.
+    """
 
     def __init__(
         self,
         request: Request,
         endpoint: Endpoint,
         expected: Expected | None = None,
+        key: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._request = request
@@ -41,7 +45,7 @@ class Client:
         self._expected = expected
         self._clock = clock
         self._host = URL(endpoint.url)
-        self._addressing = Addressing(request, endpoint)
+        self._addressing = Addressing(request, endpoint, key)
         self._reader = AnswerReader(endpoint, expected, clock)
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None

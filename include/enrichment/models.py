@@ -34,6 +34,7 @@ class RowStatus(StrEnum):
 class Request:
     """The call made for a row. `path`, and every text in `query`, `headers` and `json`, is a template of its columns.
 
+    `path` None appends the row's key to the address, whichever column the run takes it from.
     `connection` is the Airflow connection that holds the address and the credentials; `address_variable` is an
     environment variable that may hold the address instead; `demo_path` is where the demo API answers such calls.
     `shown_path` stands for the path in messages, where that holds more than everybody may see.
@@ -41,7 +42,7 @@ class Request:
     """
 
     connection: str
-    path: str
+    path: str | None = None
     method: str = "GET"
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
@@ -56,8 +57,8 @@ class Request:
         _one_of("request.method", self.method, METHODS)
         _positive("request.timeout", self.timeout)
         _positive("request.max_bytes", self.max_bytes)
-        if not isinstance(self.path, str):
-            raise ConfigError(f"request.path is `{self.path}`; allowed is a text")
+        if self.path is not None and not isinstance(self.path, str):
+            raise ConfigError(f"request.path is `{self.path}`; allowed is a text, or None to append the key")
         for part, values in (("query", self.query), ("headers", self.headers)):
             for name, value in values.items():
                 if not isinstance(value, str):
@@ -66,8 +67,9 @@ class Request:
 
     def templates(self) -> list[Template]:
         """Every template of the request; raises `ConfigError` where one is malformed."""
+        path = [] if self.path is None else [Template("request.path", self.path, self.shown_path)]
         return [
-            Template("request.path", self.path, self.shown_path),
+            *path,
             *templates_in("request.query", self.query),
             *templates_in("request.headers", self.headers),
             *templates_in("request.json", self.json),

@@ -63,12 +63,13 @@ def test_every_target_that_the_readme_names_exists():
     assert set(re.findall(r"\bmake ([a-z-]+)", "\n".join(COMMANDS))) <= targets
 
 
-def test_runs_on_the_readers_own_csv_and_api(shell, tmp_path):
+def test_runs_on_the_readers_own_csv_and_api(shell, headrace, tmp_path):
     for command in commands("make run CSV="):
         ended = shell(command)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "csv_processing: " in ended.stdout
     assert [record["key"] for record in json.loads((tmp_path / "prices.json").read_text())] == ["a-1", "b-2"]
+    assert headrace.demo.stats()["by_key"] == {"a-1": 2, "b-2": 2}  # by both: KEY's column is what is appended
 
 
 def test_a_run_by_rest(shell, headrace):

@@ -92,7 +92,7 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
             tell=lambda progress: _tell(context, progress),
         )
         try:
-            async with Client(target.pipeline.request, target.endpoint, pipeline.expected) as client:
+            async with Client(target.pipeline.request, target.endpoint, pipeline.expected, made.key) as client:
                 outcome = await calls.run(client)
         finally:
             await pace.close()

@@ -43,6 +43,16 @@ def test_whatever_a_value_holds_both_ways_lead_to_the_same_url(key):
     assert found.parts == ("/", "api", "items", key, "x")
 
 
+@pytest.mark.parametrize("column", ["sku", "a:b", "{id}", "№ п/п"])
+def test_a_request_without_a_path_appends_the_key_whatever_its_column_is_called(column):
+    made = Addressing(Request("csv_api"), Endpoint("http://h/items?v=2", "API_URL"), column)
+    row = {"id": "7", column: "a/б"}
+    assert made.text_for(row) == "http://h/items/a%2F%D0%B1?v=2"
+    assert made.url_for(row) == URL(made.text_for(row), encoded=True)
+    with pytest.raises(PermanentError, match="are not values"):
+        made.url_for({column: ".."})
+
+
 @pytest.mark.parametrize("key", [".", ".."])
 def test_a_key_that_would_climb_the_path_is_refused_both_ways(key):
     with pytest.raises(PermanentError, match="are not values"):

@@ -90,7 +90,7 @@ async def call(url: str, row=None, expected=None, clock=time.time, endpoint=None
     """One call of a row on a session of its own."""
     made = Request(**{"connection": "csv_api", "path": "/{id}", "timeout": 20} | request)
     target = Endpoint(url, "API_URL", **endpoint or {})
-    async with Client(made, target, expected, clock) as client:
+    async with Client(made, target, expected, clock=clock) as client:
         return await client.call({"id": "004"} if row is None else row)
 
 

@@ -134,6 +134,11 @@ def test_an_unknown_template_field_names_its_place_and_the_columns_found(plannin
     assert message == f"{place}: no column `code`; the columns found are `id`, `country`"
 
 
+def test_a_request_that_appends_the_key_needs_no_column_but_the_runs_key(planning):
+    chunks = planning.plan("sku\na-1\n", pipeline={"request": Request("csv_api")}, key="sku")
+    assert [chunk.label for chunk in chunks] == ["a-1"]
+
+
 def test_a_column_with_the_name_kept_for_the_answers_is_refused(planning):
     assert "a column `_answer`" in refused(planning, "id,_answer\n1,a\n")
 
