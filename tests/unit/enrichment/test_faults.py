@@ -20,7 +20,7 @@ from tests.unit.enrichment.test_chunk import NoLimit
 
 ROWS = 2000
 TRIES = 4
-REQUEST = Request(connection="csv_api", path="/echo/{id}", timeout=0.3)
+REQUEST = Request(connection="csv_api", path="/echo/{id}", timeout=1)
 
 
 def keys(every, start):
