@@ -6,10 +6,10 @@ import httpx
 
 
 class Demo:
-    """The demo API at `port` of this machine."""
+    """The demo API at `url`."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def behave(self, **how: Any) -> None:
         """Set latency, faults and quota; counts start anew."""

@@ -128,9 +128,7 @@ class Bench:
         return {"seconds": seconds, "cpu": watch.cpu, "memory": watch.memory, "largest": watch.largest}
 
     def _processes(self) -> list[psutil.Process]:
-        return [
-            member for started in self._running.processes if started.name != "demo-api" for member in started.family()
-        ]
+        return [member for started in self._running.processes for member in started.family()]
 
 
 @contextlib.contextmanager
@@ -148,7 +146,7 @@ def prepared(case: Case) -> Iterator[Bench]:
             "API_URL": f"{url}/echo",
         }
         home.create()
-        with using(home) as running:
+        with using(home, "csv_processing") as running:
             yield Bench(case, folder, url, home, running)
 
 

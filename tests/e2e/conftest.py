@@ -134,6 +134,6 @@ def headrace(tmp_path_factory):
             assert made.status == 0, made.output
             running = find_running(Home(home))
             api = AirflowApi(running.web, USER, Home(home).password())
-            yield Headrace(home, storage, running.web, Demo(running.demo_port), telegram, api, metrics)
+            yield Headrace(home, storage, running.web, Demo(running.demos["demo-api"]), telegram, api, metrics)
         finally:
             make("down", home=home)

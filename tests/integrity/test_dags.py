@@ -3,14 +3,18 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset
 
+from include.orchestration.systems import SYSTEMS
+
 PROJECT = Path(__file__).resolve().parents[2]
 DAG_FILES = sorted(path for path in (PROJECT / "dags").glob("*.py"))
+CONTRACTS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +37,13 @@ def test_every_dag_file_imports(bag):
     assert bag.import_errors == {}
 
 
-def test_the_dags_are_exactly_these(bag):
-    assert sorted(bag.dag_ids) == ["csv_processing", "symbol_processing"]
-
-
-def test_a_dag_file_is_named_as_its_dag(bag):
-    assert sorted(bag.dag_ids) == [path.stem for path in DAG_FILES]
+def test_the_dags_are_exactly_those_that_the_systems_say_each_file_makes(bag):
+    made: dict[str, list[str]] = {}
+    for dag_id, dag in sorted(bag.dags.items()):
+        made.setdefault(Path(dag.fileloc).name, []).append(dag_id)
+    assert made == {file: system.dags_of(file) for system in SYSTEMS for file in system.dags}
+    assert sorted(made) == [path.name for path in DAG_FILES]
+    assert made["csv_processing.py"] == ["csv_processing"]
 
 
 def test_a_dags_asset_stays_the_same_where_the_storage_root_moves(monkeypatch, tmp_path):
@@ -112,31 +117,73 @@ def layers_of(tree):
     script = Path(sys.executable).with_name("lint-imports")
     command = [script, "--no-cache", "--config", "pyproject.toml"]
     # Without PYTHONPATH: `dags` is a namespace package, and the project's own one must not join the copy.
-    return subprocess.run(command, cwd=tree, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    environment = {"PATH": "", "COLUMNS": "200"}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(
-    ("module", "line"),
-    [
-        ("include/common/files.py", "import airflow"),
-        ("include/common/files.py", "import include.enrichment.models"),
-        ("include/enrichment/models.py", "import airflow.sdk"),
-        ("include/enrichment/models.py", "import include.orchestration.pools"),
-        ("include/demo_api/faults.py", "import include.enrichment.models"),
-        ("dags/csv_processing.py", "import dags.symbol_processing"),
-        ("dags/csv_processing.py", "import plugins.headrace_plugin"),
-        ("dags/csv_processing.py", "import include.launch.prepare"),
-        ("include/orchestration/pools.py", "import include.launch.prepare"),
-        ("include/orchestration/pools.py", "import include.orchestration.enrichment.form"),
-        ("include/enrichment/models.py", "import include.launch.prepare"),
-    ],
-)
-def test_the_guard_of_the_layers_sees_a_wrong_import(tmp_path, module, line):
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the code that may be broken, with a second system that only the contracts know of: `deals`."""
     for name in ("include", "dags", "plugins", "pyproject.toml"):
         source = PROJECT / name
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
-    broken = tmp_path / module
+    for folder in ("include/deals", "include/orchestration/deals"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "include/deals/models.py").write_text("import include.common.errors\n")
+    (tmp_path / "include/orchestration/deals/tasks.py").write_text("import include.deals.models\n")
+    settings = (PROJECT / "pyproject.toml").read_text()
+    both = '"include.enrichment", "include.orchestration.enrichment"'
+    own = '"include.orchestration.enrichment.** -> include.enrichment.**"'
+    assert settings.count(both) == settings.count(own) == 1
+    for names in (both, own):
+        settings = settings.replace(names, f"{names}, {names.replace('enrichment', 'deals')}")
+    (tmp_path / "pyproject.toml").write_text(settings)
+    return tmp_path
+
+
+LAYERS, AIRFLOW, SHARED, ALONE, DEMO, DAGS = (contract["name"] for contract in CONTRACTS)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("include/common/files.py", "import airflow", AIRFLOW),
+        ("include/common/files.py", "import include.enrichment.models", LAYERS),
+        ("include/enrichment/models.py", "import airflow.sdk", AIRFLOW),
+        ("include/enrichment/models.py", "import include.orchestration.pools", LAYERS),
+        ("include/enrichment/models.py", "import include.deals.models", LAYERS),
+        ("include/enrichment/models.py", "import include.launch.prepare", LAYERS),
+        ("include/demo_api/faults.py", "import include.enrichment.models", DEMO),
+        ("dags/csv_processing.py", "import dags.symbol_processing", DAGS),
+        ("dags/csv_processing.py", "import plugins.headrace_plugin", LAYERS),
+        ("dags/csv_processing.py", "import include.launch.prepare", LAYERS),
+        ("include/orchestration/pools.py", "import include.launch.prepare", LAYERS),
+        ("include/orchestration/pools.py", "import include.orchestration.enrichment.form", SHARED),
+        ("include/orchestration/pools.py", "import include.deals.models", ALONE),
+        ("include/orchestration/enrichment/form.py", "import include.orchestration.deals.tasks", SHARED),
+        ("include/orchestration/deals/tasks.py", "import include.orchestration.enrichment.form", SHARED),
+        ("include/orchestration/deals/tasks.py", "import include.enrichment.models", ALONE),
+    ],
+)
+def test_the_guard_of_the_layers_sees_a_wrong_import(tree, module, line, contract):
+    broken = tree / module
     broken.write_text(broken.read_text() + f"\n{line}\n")
-    ended = layers_of(tmp_path)
+    ended = layers_of(tree)
     assert ended.returncode == 1, ended.stdout
-    assert "BROKEN" in ended.stdout
+    assert f"{contract} BROKEN" in ended.stdout
+
+
+def test_a_second_system_that_keeps_to_itself_breaks_no_contract(tree):
+    ended = layers_of(tree)
+    assert ended.returncode == 0, ended.stdout
+    assert f"Contracts: {len(CONTRACTS)} kept, 0 broken." in ended.stdout
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_system_is_in_the_contracts(system):
+    rules, tasks = f"include.{system.name}", f"include.orchestration.{system.name}"
+    named = {contract["name"]: str(contract) for contract in CONTRACTS}
+    assert all(rules in named[contract] for contract in (LAYERS, AIRFLOW, ALONE))
+    assert f"{tasks}.** -> {rules}.**" in named[ALONE]
+    assert system.name in named[SHARED]

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import psutil
 import pytest
@@ -11,13 +12,15 @@ import pytest
 from include.common.errors import ConfigError, HeadraceError
 from include.enrichment.models import Chunk
 from include.enrichment.run import Plan, RunFolder
-from include.launch.embedded import commands, processes
+from include.launch.embedded import commands, processes, service
 from include.launch.embedded.environment import Home, airflow_environment, user_environment
 from include.launch.embedded.processes import Running, Started
 from include.launch.embedded.progress import Progress, Rows, at_work
 from include.launch.run_request import read_request
+from include.orchestration import systems
 from include.orchestration.pools import POOLS
 from include.orchestration.rest import TaskState
+from include.orchestration.systems import System
 
 
 @pytest.fixture
@@ -59,8 +62,8 @@ def test_the_environment_wins_over_the_defaults_but_an_empty_variable_does_not(m
 
 
 def test_an_airflow_for_one_run_starts_no_scheduled_runs(home):
-    assert airflow_environment(home, 1, None, schedule=False)["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] == "False"
-    assert airflow_environment(home, 1, None, schedule=True)["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] == "True"
+    assert airflow_environment(home, 1, {}, schedule=False)["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] == "False"
+    assert airflow_environment(home, 1, {}, schedule=True)["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] == "True"
 
 
 def test_a_process_is_ours_only_with_its_start_time(sleeper):
@@ -78,8 +81,16 @@ def test_stop_ends_what_is_ours_and_leaves_a_process_that_took_the_same_id(home,
 
 
 def test_what_runs_is_found_again_from_its_file(home, sleeper):
-    running = Running(8080, lasting=True, demo_port=1, processes=[started(sleeper)])
+    running = Running(8080, lasting=True, demos={"demo-api": "http://127.0.0.1:1"}, processes=[started(sleeper)])
     running.save(home)
+    assert processes.find_running(home) == running
+
+
+def test_what_an_older_version_left_running_is_found(home, sleeper):
+    running = Running(8080, lasting=True, processes=[started(sleeper)])
+    running.save(home)
+    state = home.path / "running.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "demo_port": 1}))
     assert processes.find_running(home) == running
 
 
@@ -107,6 +118,107 @@ def test_a_process_that_died_is_told_with_the_end_of_its_log(home):
     (home.logs / "gone.log").write_text("first\nlast words\n")
     with pytest.raises(HeadraceError, match="Airflow's gone has ended; its log ends with\nfirst\nlast words"):
         processes.check_alive(home, Running(1, lasting=False, processes=[Started("gone", 1, 0.0)]))
+
+
+def test_a_demo_that_died_is_told_by_its_own_name(home):
+    running = Running(1, lasting=False, demos={"demo-api": "x"}, processes=[Started("demo-api", 1, 0.0)])
+    with pytest.raises(HeadraceError, match=r"^demo-api has ended"):
+        processes.check_alive(home, running)
+
+
+class Airflow:
+    """Takes the place of Airflow's API: what it parsed when, and which files did not import; counts what is asked."""
+
+    def __init__(self, parsed, errors=()):
+        self.parsed, self.errors, self.asked = parsed, list(errors), []
+
+    def find_dag(self, dag_id):
+        self.asked.append(dag_id)
+        return {"last_parsed_time": self.parsed[dag_id]} if dag_id in self.parsed else None
+
+    def import_errors(self, since):
+        return self.errors
+
+
+@pytest.fixture
+def waiting(home, sleeper, monkeypatch):
+    """Waits for the DAGs `x_1`, `x_2` and `x_3`, which one file makes, of an Airflow that `sleeper` stands for."""
+    many = System("x", "X", {"x.py": lambda: ["x_1", "x_2", "x_3"]})
+    monkeypatch.setattr(systems, "SYSTEMS", (many,))
+    monkeypatch.setattr(service, "POLL_SECONDS", 0)
+    monkeypatch.setattr(service, "START_SECONDS", 0.01)
+
+    def wait(airflow):
+        monkeypatch.setattr(service, "AirflowApi", lambda *_: airflow)
+        service.wait_for_dags(home, Running(1, lasting=True, processes=[started(sleeper)]))
+
+    return wait
+
+
+NOW = "2100-01-01T00:00:00+00:00"
+
+
+def test_every_dag_of_a_file_that_makes_many_is_waited_for_and_asked_for_once(waiting):
+    airflow = Airflow({"x_1": NOW, "x_2": NOW, "x_3": NOW})
+    waiting(airflow)
+    assert airflow.asked == ["x_1", "x_2", "x_3"]
+
+
+def test_the_dags_that_are_missing_at_the_end_are_named(waiting):
+    airflow = Airflow({"x_1": NOW, "x_2": "2000-01-01T00:00:00+00:00", "x_3": NOW})
+    with pytest.raises(HeadraceError, match=r"the DAGs x_2, x_3 were not parsed within 0\.01 s"):
+        waiting(airflow)
+
+
+def test_a_dag_file_that_does_not_import_is_said_at_once(waiting):
+    airflow = Airflow({}, ["x.py: NameError: y"])
+    with pytest.raises(ConfigError, match=r"^DAG files that do not import:\n  x\.py: NameError: y"):
+        waiting(airflow)
+    assert airflow.asked == []
+
+
+@pytest.fixture
+def started_processes(monkeypatch, tmp_path):
+    """What `start` starts, name -> (command, environment), without anything being started."""
+    found = {}
+
+    def start(home, running, name, command, environment):
+        found[name] = (command, environment)
+
+    monkeypatch.setattr(processes, "start", start)
+    monkeypatch.setattr(processes, "prepare", lambda *_, **__: None)
+    monkeypatch.setattr(service, "_wait", lambda *_: None)
+    monkeypatch.setattr(service.AirflowApi, "prepare_for_tasks", lambda _: None)
+    return found
+
+
+def test_make_up_with_an_address_for_one_dag_starts_the_demo_for_the_other(home, started_processes, monkeypatch):
+    monkeypatch.setenv("API_URL", "https://api.example.com")
+    running = service.start(home, 1)
+    command, environment = started_processes["demo-api"]
+    assert running.demos == {"demo-api": environment["HEADRACE_DEMO_API"]}
+    assert environment["HEADRACE_DEMO_API"].endswith(":" + command[-1])
+    assert {"api-server", "scheduler", "dag-processor", "triggerer"} < set(started_processes)
+
+
+def test_make_up_with_an_address_for_each_dag_starts_no_demo(home, started_processes, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_CSV_API", "https://api.example.com")
+    monkeypatch.setenv("AIRFLOW_CONN_SYMBOL_API", "https://api.example.com")
+    assert service.start(home, 1).demos == {}
+    assert set(started_processes) == {"api-server", "scheduler", "dag-processor", "triggerer"}
+    assert not {"HEADRACE_DEMO_API"} & set(started_processes["scheduler"][1])
+
+
+def test_what_is_set_otherwise_than_at_the_start_is_known_without_keeping_it(home, started_processes, monkeypatch):
+    monkeypatch.setenv("BOT_TOKEN", "1:secret")
+    monkeypatch.setenv("API_URL", "https://api.example.com")
+    running = service.start(home, 1)
+    assert service.changed_since(running) == []
+    monkeypatch.setenv("BOT_TOKEN", "2:secret")
+    monkeypatch.setenv("AIRFLOW_CONN_SYMBOL_API", "https://api.example.com")
+    monkeypatch.delenv("API_URL")
+    assert service.changed_since(running) == ["AIRFLOW_CONN_SYMBOL_API", "BOT_TOKEN"]
+    assert "secret" not in json.dumps(asdict(running))
 
 
 def test_only_what_was_asked_for_goes_into_the_conf(tmp_path, monkeypatch):

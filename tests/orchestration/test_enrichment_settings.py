@@ -33,6 +33,13 @@ def test_a_connection_wins_over_the_demo_api(monkeypatch):
     assert settings.endpoint(REQUEST).url == "https://api.example.com:8443"
 
 
+def test_credentials_without_a_host_are_not_taken_to_the_demo_api(monkeypatch):
+    monkeypatch.setenv("HEADRACE_DEMO_API", "http://127.0.0.1:9")
+    set_connection(monkeypatch, password="pass")
+    with pytest.raises(ConfigError, match=r"no address of the API.*connection `csv_api`.*, which has no host"):
+        settings.endpoint(REQUEST)
+
+
 def test_headers_and_query_of_a_connection_come_from_its_extra(monkeypatch):
     set_connection(
         monkeypatch,

@@ -188,7 +188,7 @@ def stack(tmp_path_factory):
     root.mkdir(parents=True, exist_ok=True)
     environment = settings(root)
     web = f"http://127.0.0.1:{environment['WEB_PORT']}"
-    found = Stack(root / "env.local", web, environment, Demo(int(environment["DEMO_PORT"])))
+    found = Stack(root / "env.local", web, environment, Demo(f"http://127.0.0.1:{environment['DEMO_PORT']}"))
     try:
         if not (kept and (root / "first_runs.json").exists()):
             clear(tmp_path_factory.mktemp("empty"))

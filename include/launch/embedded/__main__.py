@@ -66,7 +66,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _airflow(home: Home, arguments: list[str]) -> int:
     home.create()
     running = find_running(home)
-    environment = airflow_environment(home, running.port if running else UP_PORT, None, schedule=True)
+    environment = airflow_environment(home, running.port if running else UP_PORT, {}, schedule=True)
     return subprocess.run([sys.executable, "-m", "airflow", *arguments], env=environment, check=False).returncode
 
 

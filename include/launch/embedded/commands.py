@@ -11,11 +11,13 @@ from include.launch.embedded import processes
 from include.launch.embedded.environment import USER, Home, airflow_environment
 from include.launch.embedded.processes import Running
 from include.launch.embedded.progress import Progress, Rows
-from include.launch.embedded.service import POLL_SECONDS, changed_since, dag_ids, start, using, wait_for_dags
+from include.launch.embedded.service import POLL_SECONDS, changed_since, start, using, wait_for_dags
 from include.launch.run_request import DEFAULT_DAG, RunRequest
-from include.orchestration import paths
+from include.orchestration import paths, systems
 from include.orchestration.pools import pools_file
 from include.orchestration.rest import AirflowApi
+
+ADDRESS = "API_URL"
 
 
 def place(name: str, text: str) -> str:
@@ -42,7 +44,7 @@ def up(home: Home, port: int) -> None:
                 return
             processes.stop(home, running)
         processes.check_port(port)
-        running = start(home, port, lasting=True)
+        running = start(home, port)
         try:
             wait_for_dags(home, running)
         except BaseException:
@@ -65,25 +67,27 @@ def down(home: Home) -> None:
 def migrate(home: Home) -> None:
     """Bring the databases of this home to the newest revision and import the pools, whether it is up or not."""
     home.create()
-    environment = airflow_environment(home, 0, None, schedule=False)
+    environment = airflow_environment(home, 0, {}, schedule=False)
     processes.prepare(home, environment, again=True)
     print(f"the databases in `{home.path}` are up to date, the pools are those of `{pools_file(environment)}`")
 
 
 def run(home: Home, request: RunRequest) -> bool:
     """Run a DAG once and follow it to its end; whether it succeeded."""
-    if request.dag_id not in dag_ids():
-        raise ConfigError(f"DAG is `{request.dag_id}`; allowed is one of {', '.join(dag_ids())}")
+    if request.dag_id not in (allowed := systems.dag_ids()):
+        raise ConfigError(f"DAG is `{request.dag_id}`; allowed is one of {', '.join(allowed)}")
     home.create()
-    with using(home) as running:
+    with using(home, request.dag_id) as running:
         api = AirflowApi(running.web, USER, home.password())
-        if errors := [error for error in api.import_errors(0.0) if f"{request.dag_id}.py" in error]:
+        if errors := [error for error in api.import_errors(0.0) if f"{systems.file_of(request.dag_id)}:" in error]:
             raise ConfigError("the DAG's file does not import:\n  " + "\n  ".join(errors))
-        if running.lasting and (ignored := changed_since(running)):
-            print(f"note: `make up` runs with its own {', '.join(ignored)}; what is set here is not used", flush=True)
+        changed = changed_since(running)
         conf = request.conf()
-        if request.api_url and request.api_url != running.api_url:
+        taken = systems.system_of(request.dag_id).variables(request.dag_id)
+        if request.api_url and (ADDRESS in changed or ADDRESS not in taken):
             conf["api_url"] = request.api_url
+        if ignored := [name for name in changed if name != ADDRESS]:
+            print(f"note: `make up` runs with its own {', '.join(ignored)}; what is set here is not used", flush=True)
         paused = bool((api.find_dag(request.dag_id) or {}).get("is_paused"))
         run_id = api.trigger(request.dag_id, conf)
         api.pause(request.dag_id, False)

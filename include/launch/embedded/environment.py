@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,11 @@ def user_environment() -> dict[str, str]:
     return {**defaults, **{name: value for name, value in os.environ.items() if value or name not in defaults}}
 
 
-def airflow_environment(home: Home, port: int, demo_port: int | None, schedule: bool) -> dict[str, str]:
-    """What each Airflow process gets. `schedule` False: DAGs run when triggered, never on their own."""
+def airflow_environment(home: Home, port: int, demos: Mapping[str, str], schedule: bool) -> dict[str, str]:
+    """What each Airflow process gets. `demos` is variable -> URL.
+
+    `schedule` False: DAGs run when triggered, never on their own.
+    """
     web = f"http://127.0.0.1:{port}"
     bundle = {
         "name": "headrace",
@@ -80,8 +84,9 @@ def airflow_environment(home: Home, port: int, demo_port: int | None, schedule: 
         "kwargs": {"path": str(PROJECT)},
     }
     caller = user_environment()
-    environment = {
+    return {
         **caller,
+        **demos,
         **home.secrets(),
         "AIRFLOW_HOME": str(home.path),
         # The bundle's folder is on the path of the DAG processor and the tasks only.
@@ -105,6 +110,3 @@ def airflow_environment(home: Home, port: int, demo_port: int | None, schedule: 
         # Nothing may take a request for this machine to a proxy.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
     }
-    if demo_port:
-        environment["HEADRACE_DEMO_API"] = f"http://127.0.0.1:{demo_port}"
-    return environment

@@ -21,15 +21,6 @@ from include.orchestration.paths import PROJECT
 from include.orchestration.pools import pools_file, read_pools
 
 STOP_SECONDS = 20
-# What the processes took from the environment they were started in, and a run that joins them cannot change.
-OWN = (
-    "AIRFLOW_CONN_CSV_API",
-    "AIRFLOW_CONN_SYMBOL_API",
-    "AIRFLOW_CONN_TELEGRAM_DEFAULT",
-    "BOT_TOKEN",
-    "CHAT_ID",
-    "HEADRACE_POOLS",
-)
 
 
 @dataclass(frozen=True)
@@ -72,13 +63,15 @@ def _is_zombie(pid: int) -> bool:
 
 @dataclass
 class Running:
-    """What a start left running, as `running.json` of the home keeps it."""
+    """What a start left running, as `running.json` of the home keeps it.
+
+    `demos` is name -> URL, `given` the digests of what the user's environment held.
+    """
 
     port: int
     lasting: bool
-    demo_port: int | None = None
-    api_url: str = ""
     storage: str = ""
+    demos: dict[str, str] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
     processes: list[Started] = field(default_factory=list)
 
@@ -108,7 +101,10 @@ def find_running(home: Home) -> Running | None:
         return None
     except ValueError as error:
         raise ConfigError(f"`{_state(home)}` is not readable: {error}; remove it once nothing runs") from error
-    running = Running(**{**found, "processes": [Started(**started) for started in found["processes"]]})
+    known = {
+        name: value for name, value in found.items() if name in Running.__dataclass_fields__
+    }  # of an older version
+    running = Running(**{**known, "processes": [Started(**started) for started in found["processes"]]})
     return running if any(started.family() for started in running.processes) else None
 
 
@@ -185,7 +181,8 @@ def start(home: Home, running: Running, name: str, command: list[str], environme
 def check_alive(home: Home, running: Running) -> None:
     """Raise `TransientError` with the end of its log where a process has died."""
     for name in running.dead():
-        raise TransientError(f"Airflow's {name} has ended; its log ends with\n{tail(home.logs / f'{name}.log')}")
+        whose = "" if name in running.demos else "Airflow's "
+        raise TransientError(f"{whose}{name} has ended; its log ends with\n{tail(home.logs / f'{name}.log')}")
 
 
 def stop(home: Home, running: Running) -> list[str]:

@@ -9,6 +9,8 @@ import importlib
 import runpy
 import sys
 
+from include.orchestration.systems import SYSTEMS
+
 LIBRARIES = (
     # What every task process runs before it comes to the DAG file.
     "airflow.dag_processing.dagbag",
@@ -16,8 +18,7 @@ LIBRARIES = (
     "airflow.sdk.definitions.decorators",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
-    # What the DAG files import.
-    "aiohttp",
+    # What every system's tasks import.
     "airflow.providers.telegram.operators.telegram",
     "alembic.command",
     "alembic.config",
@@ -25,11 +26,11 @@ LIBRARIES = (
     "orjson",
     "telegram.request",
     "upath",
-    # What `transform` imports.
-    "pandas",
+    # What those of one system import.
+    *(name for system in SYSTEMS for name in system.libraries),
 )
 # The bundle's own modules. A lasting scheduler leaves them to the tasks, so that an edit counts without a restart.
-BUNDLE = ("include.orchestration.enrichment.report", "include.orchestration.enrichment.tasks")
+BUNDLE = tuple(name for system in SYSTEMS for name in system.modules)
 WITH_BUNDLE = "--with-bundle"
 
 

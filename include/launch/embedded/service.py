@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -12,7 +11,7 @@ from include.common.errors import ConfigError, TransientError
 from include.launch.embedded import processes
 from include.launch.embedded.environment import USER, Home, airflow_environment, user_environment
 from include.launch.embedded.processes import Running
-from include.orchestration import paths
+from include.orchestration import paths, systems
 from include.orchestration.rest import AirflowApi
 
 START_SECONDS = 180
@@ -20,11 +19,20 @@ POLL_SECONDS = 0.5
 NEEDED = ("scheduler", "dag_processor")
 # Its module is run, not imported: it would import Airflow's command line here.
 SCHEDULER = "include.launch.embedded.scheduler"
+# What a user may set for all systems, beside each one's own.
+SHARED = (
+    "AIRFLOW_CONN_TELEGRAM_DEFAULT",
+    "BOT_TOKEN",
+    "CHAT_ID",
+    "HEADRACE_DATABASE_URL",
+    "HEADRACE_POOLS",
+    "HEADRACE_STORAGE",
+)
 
 
 @contextlib.contextmanager
-def using(home: Home) -> Iterator[Running]:
-    """The Airflow that `make up` started where there is one, else one of our own for the time of the block."""
+def using(home: Home, dag_id: str) -> Iterator[Running]:
+    """The Airflow that `make up` started where there is one, else one of our own for a run of a DAG in the block."""
     running = processes.find_running(home)
     if running and running.lasting and not running.dead():
         yield running
@@ -36,7 +44,7 @@ def using(home: Home) -> Iterator[Running]:
                 f"stopped what an earlier start left behind: {stopped}" + "; `make up` starts it anew" * running.lasting
             )
         print("starting an Airflow for this run (some 15 s; `make up` keeps one)", flush=True)
-        running = start(home, processes.free_port(), lasting=False)
+        running = start(home, processes.free_port(), dag_id)
         try:
             wait_for_dags(home, running)
             api = AirflowApi(running.web, USER, home.password())
@@ -47,25 +55,35 @@ def using(home: Home) -> Iterator[Running]:
             processes.stop(home, running)
 
 
-def start(home: Home, port: int, lasting: bool) -> Running:
-    """Start the demo API where no other is named, then Airflow's processes; returns when they answer."""
-    mine = user_environment()
-    demo_port = None if mine.get("API_URL") or mine.get("AIRFLOW_CONN_CSV_API") else processes.free_port()
-    environment = airflow_environment(home, port, demo_port, schedule=lasting)
+def start(home: Home, port: int, dag_id: str | None = None) -> Running:
+    """Start the demos that are needed, then Airflow's processes; returns when they answer.
+
+    It lasts and schedules every DAG, or is there for one run of `dag_id`.
+    """
+    lasting = dag_id is None
+    demos = [(demo, processes.free_port()) for demo in systems.demos(user_environment(), dag_id)]
+    environment = airflow_environment(
+        home, port, {demo.variable: demo.url_at(its_port) for demo, its_port in demos}, schedule=lasting
+    )
     # A lasting Airflow always begins with the pools of the file: a task in a pool that is gone waits for ever.
     processes.prepare(home, environment, again=lasting)
-    given = {name: _digest(os.environ[name]) for name in processes.OWN if os.environ.get(name)}
-    running = Running(port, lasting, demo_port, mine.get("API_URL", ""), str(paths.storage(environment)), given)
+    running = Running(
+        port,
+        lasting,
+        storage=str(paths.storage(environment)),
+        demos={demo.name: demo.url_at(its_port) for demo, its_port in demos},
+        given=_given(),
+    )
     try:
-        if demo_port:
-            processes.start(home, running, "demo-api", ["include.demo_api", "--port", str(demo_port)], environment)
+        for demo, its_port in demos:
+            processes.start(home, running, demo.name, demo.command_at(its_port), environment)
         services = ["api-server", "scheduler", "dag-processor", *(["triggerer"] if lasting else [])]
         for service in services:
             processes.start(home, running, service, _command(service, lasting), environment)
         api = AirflowApi(running.web, USER, home.password())
-        _wait(home, running, lambda: api.is_healthy(()), "Airflow's API server did not answer")
+        _wait(home, running, lambda: api.is_healthy(()), lambda: "Airflow's API server did not answer")
         api.prepare_for_tasks()
-        _wait(home, running, lambda: api.is_healthy(NEEDED), "Airflow did not get healthy")
+        _wait(home, running, lambda: api.is_healthy(NEEDED), lambda: "Airflow did not get healthy")
     except BaseException:
         processes.stop(home, running)
         raise
@@ -81,44 +99,42 @@ def _command(service: str, lasting: bool) -> list[str]:
     return ["airflow", service, *quiet]
 
 
-def _digest(text: str) -> str:
-    """To tell whether a secret is still the same, without keeping it."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def _given() -> dict[str, str]:
+    """What a user has set here of what the processes take when they start: digests, for it may be secret."""
+    mine = user_environment()
+    names = (*SHARED, *(name for system in systems.SYSTEMS for name in system.variables()))
+    return {name: hashlib.sha256(mine[name].encode()).hexdigest() for name in names if mine.get(name)}
 
 
 def changed_since(running: Running) -> list[str]:
     """The variables that are set here otherwise than when what is running was started."""
-    return [
-        name for name in processes.OWN if (text := os.environ.get(name)) and running.given.get(name) != _digest(text)
-    ]
-
-
-def dag_ids() -> list[str]:
-    """The DAGs of the bundle: each file is named as its DAG."""
-    return sorted(path.stem for path in (paths.PROJECT / "dags").glob("*.py"))
+    return sorted(name for name, digest in _given().items() if running.given.get(name) != digest)
 
 
 def wait_for_dags(home: Home, running: Running) -> None:
     """Wait until every DAG was parsed by this Airflow; raises `ConfigError` for DAG files that do not import."""
     api = AirflowApi(running.web, USER, home.password())
     since = min(started.created for started in running.processes)
+    missing = systems.dag_ids()
 
     def parsed() -> bool:
         if errors := api.import_errors(since):
             raise ConfigError("DAG files that do not import:\n  " + "\n  ".join(errors))
-        return all(_parsed_after(api.find_dag(dag_id), since) for dag_id in dag_ids())
+        while missing and _parsed_after(api.find_dag(missing[0]), since):
+            missing.pop(0)
+        return not missing
 
-    _wait(home, running, parsed, f"the DAGs {', '.join(dag_ids())} were not parsed")
+    _wait(home, running, parsed, lambda: f"the DAGs {', '.join(missing)} were not parsed")
 
 
 def _parsed_after(dag: dict[str, Any] | None, since: float) -> bool:
     return bool(dag and dag["last_parsed_time"] and datetime.fromisoformat(dag["last_parsed_time"]).timestamp() > since)
 
 
-def _wait(home: Home, running: Running, ready: Callable[[], bool], failure: str) -> None:
+def _wait(home: Home, running: Running, ready: Callable[[], bool], failure: Callable[[], str]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not ready():
         processes.check_alive(home, running)
         if time.monotonic() > deadline:
-            raise TransientError(f"{failure} within {START_SECONDS} s; logs are in `{home.logs}`")
+            raise TransientError(f"{failure()} within {START_SECONDS} s; logs are in `{home.logs}`")
         time.sleep(POLL_SECONDS)

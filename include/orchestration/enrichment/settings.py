@@ -29,12 +29,12 @@ def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
     if found and found.url:
         return found.endpoint()
     demo = os.environ.get(DEMO_VARIABLE, "").strip()
-    if demo and request.demo_path is not None:
+    if demo and request.demo_path is not None and not found:  # credentials alone are meant for another API
         return Endpoint(demo.rstrip("/") + request.demo_path, DEMO_ORIGIN)
     looked = f"the environment variable {variable} and " if variable else ""
     raise ConfigError(
         f"no address of the API: looked at {looked}the connection `{request.connection}` "
-        f"(AIRFLOW_CONN_{request.connection.upper()} and the metadata database)"
+        f"(AIRFLOW_CONN_{request.connection.upper()} and the metadata database)" + ", which has no host" * bool(found)
     )
 
 

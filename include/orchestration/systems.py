@@ -1,0 +1,126 @@
+"""The one list of the systems: what whoever starts, migrates, waits for and stops Headrace has to know of each.
+
+It imports nothing of ours and no package, for the launcher and the scheduler read it before anything else; where it
+names something of a system, that is a module's name.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A stand-in on this machine for a service of somebody else's, which the launcher starts where a DAG has no other.
+
+    `command` is what `python -m` starts; `{port}` in it and in `url` is a free port of loopback. DAGs find the URL in
+    the environment under `variable`, and turn to it only where they have no address of their own. `addresses` has, for
+    each DAG that the demo can serve, the variables by which a user gives it one.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    variable: str
+    addresses: Mapping[str, tuple[str, ...]]
+    url: str = "http://127.0.0.1:{port}"
+
+    def __post_init__(self) -> None:
+        if "demo" not in self.name:
+            raise ValueError(f"the demo `{self.name}` must have `demo` in its name")
+
+    def command_at(self, port: int) -> list[str]:
+        """What to start for it to listen on `port`."""
+        return [part.replace("{port}", str(port)) for part in self.command]
+
+    def url_at(self, port: int) -> str:
+        """Where it answers then."""
+        return self.url.replace("{port}", str(port))
+
+    def is_needed(self, environment: Mapping[str, str], dag_id: str | None = None) -> bool:
+        """Whether `dag_id`, or any DAG that the demo can serve, is given no address in the user's `environment`."""
+        wanted = (names for served, names in self.addresses.items() if dag_id in (None, served))
+        return any(not any(environment.get(name) for name in names) for names in wanted)
+
+
+@dataclass(frozen=True)
+class System:
+    """A system of Headrace: `include/<name>`, `include/orchestration/<name>` and its files in `dags/`.
+
+    `dags` has, for each of these files, the ids of the DAGs that it makes, or a function that lists those expected now.
+    `settings` are variables that a user may set besides the addresses; its processes take both when they are started.
+    A scheduler imports `libraries`, the packages of others that DAG files and tasks need, before it starts a task;
+    `modules` are our own that it imports where an edit need not count.
+    """
+
+    name: str
+    title: str
+    dags: Mapping[str, tuple[str, ...] | Callable[[], Iterable[str]]]
+    demos: tuple[Demo, ...] = ()
+    settings: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+    def dag_ids(self) -> list[str]:
+        """The DAGs that the system is expected to have now."""
+        return [dag_id for file in self.dags for dag_id in self.dags_of(file)]
+
+    def dags_of(self, file: str) -> list[str]:
+        """The DAGs that one of its files is expected to make now."""
+        made = self.dags[file]
+        return sorted(made() if callable(made) else made)
+
+    def variables(self, dag_id: str | None = None) -> list[str]:
+        """What a user may set for the system in the environment, or for one of its DAGs."""
+        addresses = [
+            name
+            for demo in self.demos
+            for served, names in demo.addresses.items()
+            if dag_id in (None, served)
+            for name in names
+        ]
+        return [*addresses, *self.settings]
+
+
+SYSTEMS: tuple[System, ...] = (
+    System(
+        name="enrichment",
+        title="CSV",
+        dags={"csv_processing.py": ("csv_processing",), "symbol_processing.py": ("symbol_processing",)},
+        demos=(
+            Demo(
+                name="demo-api",
+                command=("include.demo_api", "--port", "{port}"),
+                variable="HEADRACE_DEMO_API",
+                addresses={
+                    "csv_processing": ("API_URL", "AIRFLOW_CONN_CSV_API"),
+                    "symbol_processing": ("AIRFLOW_CONN_SYMBOL_API",),
+                },
+            ),
+        ),
+        libraries=("aiohttp", "pandas"),
+        modules=("include.orchestration.enrichment.report", "include.orchestration.enrichment.tasks"),
+    ),
+)
+
+
+def dag_ids() -> list[str]:
+    """Every DAG that is expected now."""
+    return sorted(dag_id for system in SYSTEMS for dag_id in system.dag_ids())
+
+
+def system_of(dag_id: str) -> System:
+    """The system of a DAG; `KeyError` for a DAG that no system has."""
+    for system in SYSTEMS:
+        if dag_id in system.dag_ids():
+            return system
+    raise KeyError(dag_id)
+
+
+def file_of(dag_id: str) -> str:
+    """The file in `dags/` that makes a DAG; `KeyError` for a DAG that no system has."""
+    system = system_of(dag_id)
+    return next(file for file in system.dags if dag_id in system.dags_of(file))
+
+
+def demos(environment: Mapping[str, str], dag_id: str | None = None) -> Iterator[Demo]:
+    """The demos that the user's `environment` leaves a need of: for any DAG, or for one."""
+    return (demo for system in SYSTEMS for demo in system.demos if demo.is_needed(environment, dag_id))
