@@ -12,6 +12,7 @@ from include.common.http.errors import AccessError
 from include.enrichment.ledger import Entry, Segment
 from include.enrichment.models import RowStatus
 from include.enrichment.progress import Meter, Progress
+from include.enrichment.rows import RowToCall
 
 log = logging.getLogger(__name__)
 # Seconds. Past this the hourly run after this one is the better place to try again.
@@ -125,14 +126,14 @@ class Calls:
         self._ended_before = self.standing.count(RowStatus.OK) + self.standing.count(RowStatus.FAILED)
         self._meter = Meter(self.total, self._ended_before, self.clock())
 
-    async def run(self, rows: Iterable[dict[str, Any]], in_flight: int) -> Outcome:
+    async def run(self, rows: Iterable[RowToCall], in_flight: int) -> Outcome:
         """Call every row that has not ended yet, at most `in_flight` at once.
 
         Raises `AccessError` as soon as one call is refused for its credentials, and the others are abandoned;
         the error of `stopped` once that gives one, after the calls in flight; `PermanentError` where the API asks for a
         longer pause than anybody should wait for.
         """
-        due = (row for row in rows if self.standing.status(row["n"]) in (None, RowStatus.RETRY))
+        due = (row for row in rows if self.standing.status(row.n) in (None, RowStatus.RETRY))
         await self._look()
         try:
             async with asyncio.TaskGroup() as group:
@@ -156,7 +157,7 @@ class Calls:
         failed = self.standing.count(RowStatus.FAILED) + outcome.failed
         return self._meter.read(done, failed, outcome.transient, self.pace.waiting, self.clock())
 
-    async def _work(self, due: Iterable[dict[str, Any]]) -> None:
+    async def _work(self, due: Iterable[RowToCall]) -> None:
         for row in due:
             if not await self._may_start():
                 return
@@ -211,14 +212,14 @@ class Calls:
             self._outcome.left = reason
             self._halt()
 
-    async def _call(self, row: dict[str, Any]) -> None:
-        number = row["n"]
+    async def _call(self, row: RowToCall) -> None:
+        number = row.n
         attempts = self.standing.attempts(number) + 1
         try:
-            answer = await self.caller.call(dict(zip(self.columns, row["v"], strict=True)))
+            answer = await self.caller.call(dict(zip(self.columns, row.values, strict=True)))
         except TransientError as error:
             self._outcome.transient += 1
-            self._outcome.note_error(f"row {number} ({row['key']}): {error}")
+            self._outcome.note_error(f"row {number} ({row.key}): {error}")
             await self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))
             await self._failed_for_now(error)
         except AccessError as error:
@@ -228,7 +229,7 @@ class Calls:
         except PermanentError as error:
             self._outcome.failed += 1
             self._failures = 0
-            self._outcome.note_error(f"row {number} ({row['key']}): {error}")
+            self._outcome.note_error(f"row {number} ({row.key}): {error}")
             await self.segment.append(Entry(number, RowStatus.FAILED, attempts, str(error)))
         else:
             self._outcome.ok += 1

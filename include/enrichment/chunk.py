@@ -83,7 +83,7 @@ class ChunkCalls:
             self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, stopped=True))
             raise PermanentError(reason)
         # A chunk that had come to its end and starts in another life was cleared: its rows are to be called anew.
-        cleared = ending and not ending.stopped and ending.life != self.attempt.life
+        cleared = ending and not ending.stopped and ending.max_tries != self.attempt.life
         return ending.try_number if ending and cleared else 0
 
     async def _call(self, caller: Caller, after_try: int) -> Outcome:
@@ -96,7 +96,7 @@ class ChunkCalls:
                 calls = Calls(
                     caller=caller,
                     segment=segment,
-                    columns=self.made.columns,
+                    columns=self.made.source.columns,
                     standing=ledger,
                     pace=self.pace,
                     total=chunk.rows,

@@ -102,7 +102,8 @@ class Pipeline:
     `transform` is `module:function`, a `DataFrame -> DataFrame`; it gets the rows in parts, or all of them at once
     where `whole`. `max_failed_ratio` is failed / (ok + failed). `max_calls` bounds the calls of a run and `deadline`
     (`"50 minutes"`) its time; what is left then is skipped. The folders of the last `keep_runs` runs are kept.
-    `delimiter` and `encoding` are detected when None. Up to `single_rows` rows, each is a task of its own.
+    `delimiter` and `encoding` are detected when None; `trim_keys` takes the blanks around keys away. Up to
+    `single_rows` rows, each is a task of its own.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Pipeline:
     max_failed_ratio: float = 0.1
     delimiter: str | None = None
     encoding: str | None = None
+    trim_keys: bool = False
     single_rows: int = 20
     whole: bool = False
     max_calls: int | None = None
@@ -136,8 +138,9 @@ class Pipeline:
             _whole_number("max_calls", self.max_calls, 1)
         if self.deadline is not None:
             parse_duration(self.deadline, "deadline")
-        if not isinstance(self.whole, bool):
-            raise ConfigError(f"whole is `{self.whole}`; allowed is True or False")
+        for name in ("whole", "trim_keys"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is `{getattr(self, name)}`; allowed is True or False")
         if self.delimiter is not None:
             _one_of("delimiter", self.delimiter, DELIMITERS)
         if self.encoding is not None:

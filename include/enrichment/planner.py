@@ -3,41 +3,21 @@
 import errno
 import math
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from include.common.errors import BadInputError, ConfigError
 from include.common.limits.rate_limit import Rate, parse_rate
 from include.common.storage import Place, remove_folder, scratch
+from include.enrichment.job import Job
 from include.enrichment.models import Pipeline, check_output
 from include.enrichment.redrive import take_over
+from include.enrichment.rows import RowWriter
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.source import check_source, take_rows
 
 # Seconds between two calls from which on tasks mostly wait: more of them, or a row a task, would only hold workers.
 SLOW = 1.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a run was asked for: absolute places, and the run's own choices over the pipeline's.
-
-    `retry` is the folder of an earlier run whose answers are kept and whose other rows are called; `source`, `key` and
-    `limit` are that run's then. `deadline` is in seconds from the run's start.
-    """
-
-    source: Place
-    output: Place
-    key: str
-    rate_limit: str
-    limit: int | None = None
-    dry_run: bool = False
-    api: str = ""
-    api_origin: str = ""
-    api_url: str | None = None
-    max_calls: int | None = None
-    deadline: float | None = None
-    retry: RunFolder | None = None
 
 
 @dataclass(frozen=True)
@@ -68,25 +48,35 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacit
         raise BadInputError(f"source `{job.source}` or output `{job.output}` cannot be used: {error}") from error
     remove_folder(folder.path)
     folder.create()
-    with scratch(folder.path) as work:
+    with scratch(folder.path) as work, RowWriter(work, folder) as rows:
+        copy = work / folder.input.name
         if job.retry and earlier:
-            made, marks = take_over(job.retry, earlier, work, folder)
+            source = earlier.source
+            take_over(job.retry, earlier, copy, rows)
         else:
-            made, marks = take_rows(pipeline, job.source, job.key, job.limit, work, folder)
-    made = replace(
-        made,
+            source = take_rows(pipeline, job, copy, rows)
+    tasks = _tasks(pipeline, job.rate_limit, rows.marks.rows, capacity)
+    plan = Plan(
+        source=source,
         output=str(job.output),
+        key=job.key,
         rate_limit=job.rate_limit,
+        limit=job.limit,
         dry_run=job.dry_run,
+        rows=rows.rows,
+        to_call=rows.marks.rows,
+        trim_keys=job.trim_keys,
         api=job.api,
         api_origin=job.api_origin,
         api_url=job.api_url,
+        chunks=() if job.dry_run else tuple(rows.marks.chunks(tasks)),
+        retry_failed_of=job.retry.run_id if job.retry else None,
+        kept=rows.kept,
         max_calls=job.max_calls,
         deadline=job.deadline,
-        chunks=() if job.dry_run else tuple(marks.chunks(_tasks(pipeline, job.rate_limit, marks.rows, capacity))),
     )
-    folder.write_plan(made)
-    return made
+    folder.write_plan(plan)
+    return plan
 
 
 def _tasks(pipeline: Pipeline, rate_limit: str, rows: int, capacity: Capacity) -> int:

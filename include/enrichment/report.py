@@ -89,13 +89,13 @@ def shortened(text: str, length: int = ERROR_LENGTH) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def foreseen(made: Plan) -> str:
+def foreseen(plan: Plan) -> str:
     """The rate limit of a run in words, with the time that its calls will take at least."""
-    to = f" to {made.api} ({made.api_origin})" if made.api else ""
-    rate = parse_rate(made.rate_limit)
+    to = f" to {plan.api} ({plan.api_origin})" if plan.api else ""
+    rate = parse_rate(plan.rate_limit)
     if rate is None:
-        return f"no rate limit: {made.to_call} calls{to}"
-    calls = min(made.to_call, made.max_calls or made.to_call)
+        return f"no rate limit: {plan.to_call} calls{to}"
+    calls = min(plan.to_call, plan.max_calls or plan.to_call)
     seconds = rate.seconds_for(calls)
     takes = f"take at least {say_duration(seconds)}" if seconds >= 1 else "fit in a second"
-    return f"limit {made.rate_limit}: {calls} calls{to} {takes}"
+    return f"limit {plan.rate_limit}: {calls} calls{to} {takes}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import heapq
 import io
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from include.common.errors import PermanentError
 from include.common.files import read_json, replacing, write_json
-from include.common.jsontext import decode
-from include.common.storage import Place, open_to_read
+from include.common.storage import open_to_read
 from include.enrichment.ledger import ChunkLedger, read_entry
 from include.enrichment.models import OUTCOME, Counts, Pipeline, RowStatus, carried_outcome
 from include.enrichment.records import Published
+from include.enrichment.rows import RowToCall, read_kept, read_rejects, read_rows
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import ANSWER
 
@@ -49,39 +48,38 @@ class Settled:
     callable: bool = True
 
 
-def settle(folder: RunFolder, made: Plan, answers: bool = False) -> Iterator[Settled]:
+def settle(folder: RunFolder, plan: Plan, answers: bool = False) -> Iterator[Settled]:
     """Every row of the run in the input's order, with its answer where `answers`; in constant memory.
 
     Calls with no good end count as failed.
     """
-    parts = (_rejected(folder), _kept(folder, answers), _called(folder, made, answers))
+    parts = (_rejected(folder), _kept(folder, answers), _called(folder, plan, answers))
     return heapq.merge(*parts, key=lambda row: row.number)
 
 
 def _rejected(folder: RunFolder) -> Iterator[Settled]:
-    for line, _ in _lines(folder.rejects):
-        yield Settled(line["n"], line["v"], RowStatus(line["status"]), 0, line["error"], callable=False)
+    for row in read_rejects(folder):
+        yield Settled(row.n, row.values, row.status, 0, row.error, callable=False)
 
 
 def _kept(folder: RunFolder, answers: bool) -> Iterator[Settled]:
-    if folder.kept.exists():
-        for line, size in _lines(folder.kept):
-            answer = (line["answer"], size) if answers else (None, 0)
-            yield Settled(line["n"], line["v"], RowStatus.OK, line["attempts"], None, *answer)
+    for row in read_kept(folder):
+        answer = (row.answer, row.size) if answers else (None, 0)
+        yield Settled(row.n, row.values, RowStatus.OK, row.attempts, None, *answer)
 
 
-def _called(folder: RunFolder, made: Plan, answers: bool) -> Iterator[Settled]:
-    rows = _lines(folder.rows)
-    for chunk in made.chunks:
-        ending = folder.ending(chunk.index)
-        left = ending.left if ending else None
-        with ChunkLedger(folder.segments, chunk) as ledger:
-            for row, _ in itertools.islice(rows, chunk.rows):
-                yield _ended(row, ledger, left, answers)
+def _called(folder: RunFolder, plan: Plan, answers: bool) -> Iterator[Settled]:
+    with open_to_read(folder.rows) as rows:
+        for chunk in plan.chunks:
+            ending = folder.ending(chunk.index)
+            left = ending.left if ending else None
+            with ChunkLedger(folder.segments, chunk) as ledger:
+                for row in read_rows(rows, chunk):
+                    yield _ended(row, ledger, left, answers)
 
 
-def _ended(row: dict[str, Any], ledger: ChunkLedger, left: str | None, answers: bool) -> Settled:
-    number, values = row["n"], row["v"]
+def _ended(row: RowToCall, ledger: ChunkLedger, left: str | None, answers: bool) -> Settled:
+    number, values = row.n, row.values
     status = ledger.status(number)
     if status is None:
         ended = (RowStatus.SKIPPED, 0, left) if left else (RowStatus.FAILED, 0, NEVER_CALLED)
@@ -94,12 +92,6 @@ def _ended(row: dict[str, Any], ledger: ChunkLedger, left: str | None, answers: 
     if status is RowStatus.OK:
         return Settled(number, values, status, entry.attempts, None, entry.answer, len(line))
     return Settled(number, values, RowStatus.FAILED, entry.attempts, entry.error)
-
-
-def _lines(path: Place) -> Iterator[tuple[dict[str, Any], int]]:
-    with open_to_read(path) as stream:
-        for line in stream:
-            yield decode(line), len(line)
 
 
 @dataclass(frozen=True)
@@ -117,20 +109,21 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
     """
     ended = dict.fromkeys((RowStatus.OK, RowStatus.FAILED, RowStatus.SKIPPED), 0)
     first: list[str] = []
-    key = plan.columns.index(plan.key)
+    columns = plan.source.columns
+    key = columns.index(plan.key)
     # utf-8-sig: its mark makes spreadsheets read the file as UTF-8.
     with replacing(folder.errors) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", "backslashreplace", newline="")
         writer = csv.writer(text)
         # An errors.csv that is fed back has these columns already: they tell of this run now.
-        carried = carried_outcome(plan.columns)
-        kept = [index for index, column in enumerate(plan.columns) if column not in carried]
-        writer.writerow([*(plan.columns[index] for index in kept), *OUTCOME])
+        carried = carried_outcome(columns)
+        kept = [index for index, column in enumerate(columns) if column not in carried]
+        writer.writerow([*(columns[index] for index in kept), *OUTCOME])
         for row in settle(folder, plan):
             ended[row.status] += 1
             if row.status is RowStatus.OK:
                 continue
-            values = [_visible(value) for value in (row.values + [""] * len(plan.columns))[: len(plan.columns)]]
+            values = [_visible(value) for value in (row.values + [""] * len(columns))[: len(columns)]]
             writer.writerow([*(values[index] for index in kept), row.status, row.attempts, row.error])
             if row.status is RowStatus.FAILED and row.error != NEVER_CALLED and len(first) < FIRST_ERRORS:
                 first.append(f"row {row.number} ({values[key]}): {row.error}")
@@ -187,10 +180,11 @@ def frames(folder: RunFolder, plan: Plan, whole: bool = False) -> Iterator[panda
 def _frame(rows: list[Settled], plan: Plan) -> pandas.DataFrame:
     import pandas
 
-    carried = carried_outcome(plan.columns)
+    columns = plan.source.columns
+    carried = carried_outcome(columns)
     data: dict[str, Any] = {
         column: pandas.Series([row.values[index] for row in rows], dtype=object)
-        for index, column in enumerate(plan.columns)
+        for index, column in enumerate(columns)
         if column not in carried
     }
     data[ANSWER] = pandas.Series([row.answer for row in rows], dtype=object)

@@ -1,17 +1,86 @@
-"""The rows to call: `rows.jsonl`, cut into chunks while it is written, and read again a chunk at a time."""
+"""The row files of a run, `rows.jsonl`, `rejects.jsonl` and `kept.jsonl`: `plan` writes them, the other tasks read."""
 
 import itertools
 import math
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from include.common.jsontext import decode
+from include.common.jsontext import decode, encode_line
 from include.common.storage import COPY_BYTES, open_to_read
-from include.enrichment.models import Chunk
+from include.enrichment.models import Chunk, RowStatus
 from include.enrichment.run import RunFolder
+
+
+class RowToCall(NamedTuple):
+    """A row to be called: its number from 1, its key, and its values in column order."""
+
+    n: int
+    key: str
+    values: list[str]
+
+
+class Reject(NamedTuple):
+    """A row that is not called: one that cannot be read has failed, another is skipped; `error` says why."""
+
+    n: int
+    status: RowStatus
+    error: str
+    values: list[str]
+
+
+class Kept(NamedTuple):
+    """A row that an earlier run answered after `attempts` calls; `size` is about its answer's, in bytes."""
+
+    n: int
+    values: list[str]
+    attempts: int
+    answer: Any
+    size: int
+
+
+class RowWriter:
+    """Writes the row files of `folder` into `work`, a local folder. Use as a context manager.
+
+    `rows` counts all that were written, `kept` those with an answer; `marks` has the rows to call.
+    """
+
+    def __init__(self, work: Path, folder: RunFolder) -> None:
+        self.rows = 0
+        self.kept = 0
+        self.marks = Marks()
+        self._files = ExitStack()
+        self._to_call, self._rejects, self._kept = (
+            self._files.enter_context((work / path.name).open("wb"))
+            for path in (folder.rows, folder.rejects, folder.kept)
+        )
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def call(self, n: int, key: str, values: list[str]) -> None:
+        """The next row is to be called."""
+        line = encode_line({"n": n, "key": key, "v": values})
+        self._to_call.write(line)
+        self.marks.add(n, key, len(line))
+        self.rows += 1
+
+    def reject(self, n: int, status: RowStatus, error: str, values: list[str]) -> None:
+        """The next row is not."""
+        self._rejects.write(encode_line({"n": n, "status": status, "error": error, "v": values}))
+        self.rows += 1
+
+    def keep(self, n: int, values: list[str], attempts: int, answer: Any) -> None:
+        """The next row has its answer."""
+        self._kept.write(encode_line({"n": n, "v": values, "attempts": attempts, "answer": answer}))
+        self.rows += 1
+        self.kept += 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +104,7 @@ class Marks:
         self._last = 0
 
     def add(self, number: int, key: str, length: int) -> None:
+        """A row of `length` bytes follows."""
         if self.rows % self._stride == 0:
             if len(self._marks) == self.MOST:
                 self._marks = self._marks[::2]
@@ -61,12 +131,6 @@ class Marks:
         return chunks
 
 
-def read_rows(rows: BinaryIO, chunk: Chunk) -> Iterator[dict[str, Any]]:
-    """The chunk's rows as `plan` wrote them: `n` the row's number, `key`, `v` the values in column order."""
-    for line in itertools.islice(rows, chunk.rows):
-        yield decode(line)
-
-
 def open_rows(folder: RunFolder, chunk: Chunk) -> BinaryIO:
     """The run's `rows.jsonl` at the chunk's first row; of a bucket's, the chunk's part as a file of this machine."""
     stream = open_to_read(folder.rows)
@@ -81,3 +145,26 @@ def open_rows(folder: RunFolder, chunk: Chunk) -> BinaryIO:
             left -= len(part)
         copy.seek(0)
         return copy
+
+
+def read_rows(rows: BinaryIO, chunk: Chunk) -> Iterator[RowToCall]:
+    """The chunk's rows, from an open `rows.jsonl` at the first of them."""
+    for line in itertools.islice(rows, chunk.rows):
+        found = decode(line)
+        yield RowToCall(found["n"], found["key"], found["v"])
+
+
+def read_rejects(folder: RunFolder) -> Iterator[Reject]:
+    """The rows that are not called, in order."""
+    with open_to_read(folder.rejects) as lines:
+        for line in lines:
+            found = decode(line)
+            yield Reject(found["n"], RowStatus(found["status"]), found["error"], found["v"])
+
+
+def read_kept(folder: RunFolder) -> Iterator[Kept]:
+    """The rows with the answers of an earlier run, in order."""
+    with open_to_read(folder.kept) as lines:
+        for line in lines:
+            found = decode(line)
+            yield Kept(found["n"], found["v"], found["attempts"], found["answer"], len(line))

@@ -11,28 +11,35 @@ from include.enrichment.models import Chunk
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What `plan` settled for the run: paths are absolute, `rows` counts data rows, `to_call` those to be called.
+class Source:
+    """A CSV as it was read: an absolute path or a URL, its size and SHA-256, how it is written."""
 
-    `api` is the API's address, without its query, and `api_origin` where that was found;
-    `api_url` is the address that the run itself was given, where that holds no key. `source_bytes` and
-    `source_sha256` describe the file as it was read. `limit` None means every row. `retry_failed_of` is the run whose
-    answers are kept, `kept` how many. `deadline` is in seconds from the run's start.
-    """
-
-    source: str
-    source_bytes: int
-    source_sha256: str
+    path: str
+    bytes: int
+    sha256: str
     encoding: str
     delimiter: str
     columns: tuple[str, ...]
-    key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan` settled for the run: `output` is absolute, `rows` counts data rows, `to_call` those to be called.
+
+    `api` is the API's address, without its query, and `api_origin` where that was found;
+    `api_url` is the address that the run itself was given, where that holds no key. `limit` None means every row.
+    `retry_failed_of` is the run whose answers are kept, `kept` how many. `deadline` is in seconds from the run's start.
+    """
+
+    source: Source
     output: str
+    key: str
     rate_limit: str
     limit: int | None
     dry_run: bool
     rows: int
     to_call: int
+    trim_keys: bool = False
     api: str = ""
     api_origin: str = ""
     api_url: str | None = None
@@ -47,12 +54,12 @@ class Plan:
 class Ending:
     """How a chunk's task ended, for the next one that starts on the chunk.
 
-    `life` tells retries of one task, which share it, from a task that a person has cleared. `stopped` says that it
+    `max_tries` tells retries of one task, which share it, from a task that a person has cleared. `stopped` says that it
     ended because the run was stopped; `left` why rows are left that no later try calls.
     """
 
     try_number: int
-    life: int
+    max_tries: int
     stopped: bool = False
     left: str | None = None
 
@@ -98,8 +105,9 @@ class RunFolder:
         found = read_json(self._plan)
         if found is None:
             raise BadInputError(f"the run has no plan (looked for `{self._plan}`)")
+        source = Source(**{**found["source"], "columns": tuple(found["source"]["columns"])})
         chunks = tuple(Chunk(**chunk) for chunk in found["chunks"])
-        return Plan(**{**found, "columns": tuple(found["columns"]), "chunks": chunks})
+        return Plan(**{**found, "source": source, "chunks": chunks})
 
     def unsettle(self) -> None:
         """Forget what an earlier pass of the run came to: its rows are called again, or its output written again."""

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from include.common.errors import BadInputError, quoted
-from include.common.jsontext import encode_line
 from include.common.storage import COPY_BYTES, Place, open_to_read
+from include.enrichment.job import Job
 from include.enrichment.keys import SeenKeys
 from include.enrichment.models import Pipeline, RowStatus, carried_outcome
 from include.enrichment.reader import CsvFile, Row, detect
-from include.enrichment.rows import Marks
-from include.enrichment.run import Plan, RunFolder
+from include.enrichment.rows import RowWriter
+from include.enrichment.run import Source
 from include.enrichment.transforms import ANSWER
 
 
@@ -28,41 +28,25 @@ def check_source(source: Place) -> None:
         raise BadInputError(f"source `{source}` {'is a folder, not a file' if source.is_dir() else what}")
 
 
-def take_rows(
-    pipeline: Pipeline, source: Place, key: str, limit: int | None, work: Path, folder: RunFolder
-) -> tuple[Plan, Marks]:
-    """Snapshot the source into `work` and sort its rows."""
-    name = str(source)
-    copy = work / folder.input.name
-    size, digest = snapshot(source, copy)
-    form = detect(copy, key, pipeline.encoding, pipeline.delimiter, name=name)
-    with CsvFile(copy, form, name=name) as table:
-        if key not in table.columns:
-            raise BadInputError(f"`{name}` has no key column `{key}`; the columns found are {quoted(table.columns)}")
-        if ANSWER in table.columns:
+def take_rows(pipeline: Pipeline, job: Job, copy: Path, rows: RowWriter) -> Source:
+    """Snapshot the job's source to `copy` and write each of its rows where it belongs."""
+    name = str(job.source)
+    size, digest = snapshot(job.source, copy)
+    form = detect(copy, job.key, job.encoding, pipeline.delimiter, name=name)
+    with CsvFile(copy, form, name=name) as table, SeenKeys() as seen:
+        columns = table.columns
+        if job.key not in columns:
+            raise BadInputError(f"`{name}` has no key column `{job.key}`; the columns found are {quoted(columns)}")
+        if ANSWER in columns:
             raise BadInputError(f"`{name}` has a column `{ANSWER}`, a name kept for the answers; rename it")
         for template in pipeline.request.templates():
-            template.check_columns(table.columns)
-        with _Sorter(table.columns, key, work / folder.rows.name, work / folder.rejects.name) as sorter:
-            for row in itertools.islice(table.rows(), limit):
-                sorter.add(row)
-    if not sorter.rows:
+            template.check_columns(columns)
+        sorter = _Sorter(columns, job, seen, rows)
+        for row in itertools.islice(table.rows(), job.limit):
+            sorter.add(row)
+    if not rows.rows:
         raise BadInputError(f"`{name}` has a header and no rows; expected at least one")
-    return Plan(
-        source=name,
-        source_bytes=size,
-        source_sha256=digest,
-        encoding=form.encoding,
-        delimiter=form.delimiter,
-        columns=table.columns,
-        key=key,
-        output="",
-        rate_limit="",
-        limit=limit,
-        dry_run=False,
-        rows=sorter.rows,
-        to_call=sorter.marks.rows,
-    ), sorter.marks
+    return Source(name, size, digest, form.encoding, form.delimiter, columns)
 
 
 def snapshot(source: Place, target: Path) -> tuple[int, str]:
@@ -89,29 +73,16 @@ def _read(stream: BinaryIO, source: Place) -> bytes:
 
 
 class _Sorter:
-    """Puts each row where it belongs: among those to be called (`calls`), or those that are not (`rejects`)."""
+    """Puts each row where it belongs: among those to be called, or those that are not."""
 
-    def __init__(self, columns: tuple[str, ...], key: str, calls: Path, rejects: Path) -> None:
-        self.rows = 0
-        self.marks = Marks()
-        self._key = columns.index(key)
-        self._name = key
+    def __init__(self, columns: tuple[str, ...], job: Job, seen: SeenKeys, rows: RowWriter) -> None:
+        self._key = columns.index(job.key)
+        self._job = job
+        self._seen = seen
+        self._rows = rows
         self._outcome = [columns.index(name) for name in carried_outcome(columns)]
-        self._calls = calls.open("wb")
-        self._rejects = rejects.open("wb")
-        self._seen = SeenKeys()
-
-    def __enter__(self) -> "_Sorter":
-        self._seen.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._calls.close()
-        self._rejects.close()
-        self._seen.__exit__()
 
     def add(self, row: Row) -> None:
-        self.rows += 1
         if row.error:
             self._reject(row, RowStatus.FAILED, row.error)
             return
@@ -119,16 +90,16 @@ class _Sorter:
         if unread := self._unread_before(values):
             self._reject(row, RowStatus.FAILED, unread)
             return
-        key = values[self._key] = values[self._key].strip()
-        if not key:
-            self._reject(row, RowStatus.SKIPPED, f"the key `{self._name}` is empty")
+        key = values[self._key]
+        if self._job.trim_keys:
+            key = values[self._key] = key.strip()
+        if not key.strip():
+            self._reject(row, RowStatus.SKIPPED, f"the key `{self._job.key}` is empty")
             return
         if (first := self._seen.note(key, row.number)) is not None:
             self._reject(row, RowStatus.SKIPPED, f"the key `{key}` was seen in row {first}")
             return
-        line = encode_line({"n": row.number, "line": row.line, "key": key, "v": values})
-        self._calls.write(line)
-        self.marks.add(row.number, key, len(line))
+        self._rows.call(row.number, key, values)
 
     def _unread_before(self, values: list[str]) -> str | None:
         """The error of a row of an `errors.csv` that could not be read in its own file: here it only looks whole."""
@@ -139,6 +110,4 @@ class _Sorter:
         return f"not readable before either ({error})" if unread else None
 
     def _reject(self, row: Row, status: RowStatus, error: str) -> None:
-        self._rejects.write(
-            encode_line({"n": row.number, "status": status, "error": f"line {row.line}: {error}", "v": row.values})
-        )
+        self._rows.reject(row.number, status, f"line {row.line}: {error}", list(row.values))

@@ -18,8 +18,9 @@ from include.common.http.endpoint import Endpoint
 from include.common.limits.unlimited import Unlimited
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
+from include.enrichment.job import Job
 from include.enrichment.models import Pipeline, Request
-from include.enrichment.planner import Capacity, Job, make_plan
+from include.enrichment.planner import Capacity, make_plan
 from include.enrichment.run import RunFolder
 
 REQUEST = Request(connection="csv_api", path="/echo/{id}")

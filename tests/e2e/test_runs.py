@@ -66,8 +66,8 @@ def test_the_manifest_says_what_went_in_and_out(headrace, tmp_path):
     manifest = json.loads((headrace.last_run() / "manifest.json").read_text())
     assert manifest["state"] == "success"
     assert manifest["tally"]["counts"] == {"rows": 3, "ok": 3, "failed": 0, "skipped": 0}
-    assert manifest["plan"]["source_bytes"] == 1919
-    assert len(manifest["plan"]["source_sha256"]) == 64
+    assert manifest["plan"]["source"]["bytes"] == 1919
+    assert len(manifest["plan"]["source"]["sha256"]) == 64
     assert manifest["outputs"][0]["path"] == str(output)
     assert len(manifest["outputs"][0]["sha256"]) == 64
     assert manifest["pipeline"]["rate_limit"] == "2/minute"

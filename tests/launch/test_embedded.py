@@ -11,7 +11,7 @@ import pytest
 
 from include.common.errors import ConfigError, HeadraceError
 from include.enrichment.models import Chunk
-from include.enrichment.run import Plan, RunFolder
+from include.enrichment.run import Plan, RunFolder, Source
 from include.launch.embedded import commands, processes, service
 from include.launch.embedded.environment import Home, airflow_environment, user_environment
 from include.launch.embedded.processes import Running, Started
@@ -246,8 +246,8 @@ def test_the_tasks_at_work_are_counted():
 
 def planned(*rows):
     chunks = tuple(Chunk(index, f"rows {index}", 1, count, count, 0, 1) for index, count in enumerate(rows))
-    fields = ("in.csv", 1, "0", "utf-8", ",", ("id",), "id", "o.json", "2/minute", None, False)
-    return Plan(*fields, rows=sum(rows), to_call=sum(rows), chunks=chunks)
+    source = Source("in.csv", 1, "0", "utf-8", ",", ("id",))
+    return Plan(source, "o.json", "id", "2/minute", None, False, sum(rows), sum(rows), chunks=chunks)
 
 
 def test_rows_are_counted_by_what_the_tasks_say_and_by_tasks_where_these_are_one_row():

@@ -9,8 +9,8 @@ from include.common.errors import BadInputError, ConfigError, quoted
 from include.common.http.endpoint import Endpoint
 from include.common.http.redaction import redacted
 from include.enrichment.addressing import spread
+from include.enrichment.job import Job
 from include.enrichment.models import Pipeline
-from include.enrichment.planner import Job
 from include.enrichment.run import Plan, RunFolder
 from include.orchestration import paths
 from include.orchestration.enrichment import settings
@@ -53,12 +53,14 @@ def make_job(pipeline: Pipeline, context: Context) -> tuple[Addressed, Job]:
     # 10.0 is an integer to JSON Schema.
     limit, max_calls = (chosen[name] and int(chosen[name]) for name in ("limit", "max_calls"))
     return target, Job(
-        source=paths.source(before.source if before else chosen["source"]),
+        source=paths.source(before.source.path if before else chosen["source"]),
         output=paths.output(output),
         key=before.key if before else chosen["key"],
         rate_limit=chosen["rate_limit"] or (before.rate_limit if before else own_limit),
         limit=before.limit if before else limit,
         dry_run=chosen["dry_run"],
+        encoding=pipeline.encoding,
+        trim_keys=pipeline.trim_keys,
         api=redacted(target.endpoint.url),
         api_origin=target.endpoint.origin,
         api_url=_without_keys(api_url),
@@ -114,7 +116,7 @@ def _check_address(before: Plan, endpoint: Endpoint, run_id: str) -> None:
 def _check_rows(pipeline: Pipeline, chosen: dict[str, object], before: Plan) -> None:
     """A redrive takes its rows from the earlier run: another source, key or limit would be passed over in silence."""
     own = {"source": pipeline.source, "key": pipeline.key, "limit": None}
-    theirs = {"source": before.source, "key": before.key, "limit": before.limit}
+    theirs = {"source": before.source.path, "key": before.key, "limit": before.limit}
     for name in own:
         if chosen[name] not in (own[name], theirs[name]):
             raise ConfigError(f"{name} is `{chosen[name]}`; with retry_failed_of it is that run's, `{theirs[name]}`")

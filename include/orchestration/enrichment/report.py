@@ -105,18 +105,18 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
     found = None
     note = None
     try:
-        made = folder.read_plan()
+        plan = folder.read_plan()
     except BadInputError:
         state = "failed"
     else:
-        found = None if made.dry_run else read_tally(folder) or tally(folder, made)
+        found = None if plan.dry_run else read_tally(folder) or tally(folder, plan)
         succeeded = manifest is not None and manifest["state"] == "success"
-        state = "dry run" if made.dry_run else ("success" if succeeded else "failed")
-        note = foreseen(made)
-        if made.dry_run:
-            answered = f"{made.kept} of them answered in {made.retry_failed_of}, " if made.retry_failed_of else ""
-            others = made.rows - made.to_call - made.kept
-            note = f"{made.rows} rows, {answered}{others} of them not to be called; {note}"
+        state = "dry run" if plan.dry_run else ("success" if succeeded else "failed")
+        note = foreseen(plan)
+        if plan.dry_run:
+            answered = f"{plan.kept} of them answered in {plan.retry_failed_of}, " if plan.retry_failed_of else ""
+            others = plan.rows - plan.to_call - plan.kept
+            note = f"{plan.rows} rows, {answered}{others} of them not to be called; {note}"
     if state != "failed":
         problems = []
     elif not problems:

@@ -51,9 +51,9 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
         Budgets(connect(environment.database_url())).forget(budget_key(pipeline, context["dag_run"].run_id))
     folder = run_folder(pipeline, context)
     capacity = Capacity(tasks_at_once(pipeline.pool), requests_per_task(pipeline.pool))
-    made = make_plan(target.pipeline, job, folder, capacity)
-    log.info("%s, in %d tasks", foreseen(made), len(made.chunks))
-    return [chunk.as_dict() for chunk in made.chunks]
+    plan = make_plan(target.pipeline, job, folder, capacity)
+    log.info("%s, in %d tasks", foreseen(plan), len(plan.chunks))
+    return [chunk.as_dict() for chunk in plan.chunks]
 
 
 # multiple_outputs False: each key of the counts as an XCom of its own would be one more request a task.
@@ -117,26 +117,26 @@ def transform(pipeline: Pipeline) -> dict[str, int]:
     """Settle every row, write `errors.csv`, run the pipeline's transform over the answers; returns the counts."""
     context = get_current_context()
     folder = run_folder(pipeline, context)
-    made = folder.read_plan()
-    if made.dry_run:
+    plan = folder.read_plan()
+    if plan.dry_run:
         raise AirflowSkipException("dry run: nothing was called")
     folder.unsettle()
-    found = tally(folder, made)
+    found = tally(folder, plan)
     try:
         check_failures(found, pipeline.max_failed_ratio)
     except PermanentError as error:
         _write_manifest(pipeline, context, error=str(error))
         raise
-    write_records(_transformed(pipeline, folder, made), folder.records)
+    write_records(_transformed(pipeline, folder, plan), folder.records)
     return asdict(found.counts)
 
 
-def _transformed(pipeline: Pipeline, folder: RunFolder, made: Plan) -> Iterator[Any]:
+def _transformed(pipeline: Pipeline, folder: RunFolder, plan: Plan) -> Iterator[Any]:
     """What the pipeline's transform makes of each frame."""
     import pandas
 
     function = load(pipeline.transform)
-    for frame in frames(folder, made, pipeline.whole):
+    for frame in frames(folder, plan, pipeline.whole):
         try:
             result = function(frame)
         except PermanentError:
@@ -156,13 +156,13 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     """Publish the records of the `counts` settled rows and write the manifest; returns the first paths written."""
     context = get_current_context()
     folder = run_folder(pipeline, context)
-    made = folder.read_plan()
+    plan = folder.read_plan()
     folder.manifest.unlink(missing_ok=True)
-    published = publish(folder.records, made.output, made.key, paths.output)
+    published = publish(folder.records, plan.output, plan.key, paths.output)
     shown, files = _noted(folder, published)
     _write_manifest(pipeline, context, shown, files)
     for asset in context["outlets"]:
-        context["outlet_events"][asset].extra = {"run": str(folder.path), "output": made.output, **counts}
+        context["outlet_events"][asset].extra = {"run": str(folder.path), "output": plan.output, **counts}
     log.info("%d rows ok, %d files published", counts["ok"], files)
     return [output.path for output in shown]
 

@@ -9,9 +9,10 @@ import pytest
 from upath import UPath
 
 from include.common.storage import Place, remove_folder
+from include.enrichment.job import Job
 from include.enrichment.ledger import Entry, open_segment
 from include.enrichment.models import Chunk, Pipeline, Request
-from include.enrichment.planner import Capacity, Job, make_plan
+from include.enrichment.planner import Capacity, make_plan
 from include.enrichment.results import Settled, settle
 from include.enrichment.run import Plan, RunFolder
 
@@ -62,13 +63,13 @@ class Planning:
         if content is not None:
             self.write(content)
         capacity = Capacity(tasks, requests)
-        made = make_plan(self.pipeline(**pipeline or {}), self.job(**choices), self.folder, capacity)
-        return list(made.chunks)
+        plan = make_plan(self.pipeline(**pipeline or {}), self.job(**choices), self.folder, capacity)
+        return list(plan.chunks)
 
     def redrive(self, run_id: str, **choices: Any) -> list[Chunk]:
         """Plan a run that takes over this one, which `folder` is from here on."""
         earlier, self.folder = self.folder, self.run_folder(run_id)
-        return self.plan(retry=earlier, **choices)
+        return self.plan(**{"retry": earlier, "limit": earlier.read_plan().limit} | choices)
 
     def answered(self, *entries: Entry, chunk: int = 0, try_number: int = 1) -> None:
         """Write entries as a task of the chunk does."""

@@ -11,6 +11,7 @@ from include.common.http.errors import AccessError
 from include.enrichment.caller import FAILURES_IN_A_ROW, LONGEST_PAUSE, TELL_EVERY, Calls
 from include.enrichment.ledger import ChunkLedger, Entry, open_segment, read_entry
 from include.enrichment.models import Chunk, RowStatus
+from include.enrichment.rows import RowToCall
 
 OK, FAILED, RETRY = RowStatus.OK, RowStatus.FAILED, RowStatus.RETRY
 
@@ -139,7 +140,7 @@ class Scene:
         self.api = FakeApi(self.time)
 
     async def run(self, keys, in_flight=5, try_number=1, pace=None, **parts):
-        rows = ({"n": n, "line": n + 1, "key": key, "v": [key, f"name {key}"]} for n, key in enumerate(keys, 1))
+        rows = (RowToCall(n, key, [key, f"name {key}"]) for n, key in enumerate(keys, 1))
         chunk = Chunk(0, "", 1, len(keys), len(keys), 0, 0)
         with ChunkLedger(self.folder, chunk) as ledger:
             async with open_segment(self.folder, 0, try_number) as segment:
@@ -222,7 +223,7 @@ async def test_rows_are_read_as_they_are_called_and_not_before(scene):
         for n, key in enumerate(keys(100), 1):
             read.append(key)
             assert len(read) <= len(scene.api.calls) + 5
-            yield {"n": n, "line": n, "key": key, "v": [key, ""]}
+            yield RowToCall(n, key, [key, ""])
 
     with ChunkLedger(scene.folder, Chunk(0, "", 1, 100, 100, 0, 0)) as ledger:
         async with open_segment(scene.folder, 0, 1) as segment:

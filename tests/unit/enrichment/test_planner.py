@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from include.common.errors import BadInputError, ConfigError, PermanentError
 from include.common.storage import listed, place
 from include.enrichment.models import Request
-from include.enrichment.rows import Marks, open_rows, read_rows
+from include.enrichment.rows import Marks, RowToCall, open_rows, read_rows
+from include.enrichment.run import Source
 
 pytest_plugins = ["tests.s3"]
 
@@ -25,7 +26,7 @@ def numbered(rows: int) -> str:
     return "id,name\n" + "".join(f"{number},name {number}\n" for number in range(1, rows + 1))
 
 
-def called(planning, chunks) -> list[dict]:
+def called(planning, chunks) -> list[RowToCall]:
     """The rows of all chunks, in the order of the chunks."""
     found = []
     for chunk in chunks:
@@ -174,7 +175,7 @@ def test_the_last_output_is_untouched_by_a_plan_that_fails(planning):
 
 def test_too_few_and_too_many_fields_fail_their_rows_and_the_others_go_on(planning):
     chunks = planning.plan("id,country\n1,a\n2\n3,b,c\n4,d\n")
-    assert [row["key"] for row in called(planning, chunks)] == ["1", "4"]
+    assert [row.key for row in called(planning, chunks)] == ["1", "4"]
     assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
         (2, "failed", "line 3: 1 field, the header has 2"),
         (3, "failed", "line 4: 3 fields, the header has 2"),
@@ -187,8 +188,8 @@ def test_the_line_of_a_failed_row_is_the_one_in_an_editor(planning):
 
 
 def test_an_undecodable_byte_fails_its_row_and_the_others_go_on(planning):
-    chunks = planning.plan(b"id,country\n1,a\n2,\xff\n3,c\n", pipeline={"encoding": "utf-8"})
-    assert [row["key"] for row in called(planning, chunks)] == ["1", "3"]
+    chunks = planning.plan(b"id,country\n1,a\n2,\xff\n3,c\n", encoding="utf-8")
+    assert [row.key for row in called(planning, chunks)] == ["1", "3"]
     assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
         (2, "failed", "line 3: field 2 holds the byte 0xFF, which is not utf-8")
     ]
@@ -196,15 +197,16 @@ def test_an_undecodable_byte_fails_its_row_and_the_others_go_on(planning):
 
 def test_a_nul_fails_its_row_and_the_others_go_on(planning):
     chunks = planning.plan(b"id,country\n1,a\n2,b\0c\n3,c\n")
-    assert [row["key"] for row in called(planning, chunks)] == ["1", "3"]
+    assert [row.key for row in called(planning, chunks)] == ["1", "3"]
     assert [(reject["n"], reject["status"]) for reject in rejected(planning)] == [(2, "failed")]
     assert "NUL" in rejected(planning)[0]["error"]
 
 
+@pytest.mark.parametrize("trim", [True, False])
 @pytest.mark.parametrize("empty", ["", "  ", "\t"])
-def test_an_empty_key_is_skipped(planning, empty):
-    chunks = planning.plan(f"id,country\n1,a\n{empty},b\n3,c\n")
-    assert [row["key"] for row in called(planning, chunks)] == ["1", "3"]
+def test_an_empty_or_blank_key_is_skipped(planning, empty, trim):
+    chunks = planning.plan(f"id,country\n1,a\n{empty},b\n3,c\n", trim_keys=trim)
+    assert [row.key for row in called(planning, chunks)] == ["1", "3"]
     assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
         (2, "skipped", "line 3: the key `id` is empty")
     ]
@@ -212,28 +214,35 @@ def test_an_empty_key_is_skipped(planning, empty):
 
 def test_a_key_seen_before_is_skipped_and_says_where_it_was_seen(planning):
     chunks = planning.plan("id,country\n1,a\n2,b\n1,c\n1,d\n")
-    assert [row["v"] for row in called(planning, chunks)] == [["1", "a"], ["2", "b"]]
+    assert [row.values for row in called(planning, chunks)] == [["1", "a"], ["2", "b"]]
     assert [(reject["n"], reject["status"], reject["error"]) for reject in rejected(planning)] == [
         (3, "skipped", "line 4: the key `1` was seen in row 1"),
         (4, "skipped", "line 5: the key `1` was seen in row 1"),
     ]
 
 
-def test_keys_are_compared_without_the_spaces_around_them(planning):
-    chunks = planning.plan("id,country\n 1 ,a\n1,b\n")
-    assert [row["key"] for row in called(planning, chunks)] == ["1"]
-    assert rejected(planning)[0]["status"] == "skipped"
+def test_keys_are_compared_and_called_without_the_blanks_around_them_where_they_are_trimmed(planning):
+    chunks = planning.plan("id,country\n 1\t,a\n1,b\n", trim_keys=True)
+    assert [(row.key, row.values) for row in called(planning, chunks)] == [("1", ["1", "a"])]
+    assert [reject["error"] for reject in rejected(planning)] == ["line 3: the key `1` was seen in row 1"]
 
 
-@pytest.mark.parametrize("keys", [("7", "007"), ("a", "A"), ("1", "1.0"), ("é", "e\u0301"), ("a b", "a  b")])
+def test_trimming_is_part_of_the_plan(planning):
+    planning.plan("id,country\n 1,a\n", trim_keys=True)
+    assert planning.made.trim_keys
+
+
+@pytest.mark.parametrize(
+    "keys", [("7", "007"), ("a", "A"), ("1", "1.0"), ("é", "e\u0301"), ("a b", "a  b"), (" a", "a"), ("\t=1", "=1")]
+)
 def test_keys_that_differ_in_any_character_are_different(planning, keys):
     chunks = planning.plan(f"id,country\n{keys[0]},a\n{keys[1]},b\n")
-    assert [row["key"] for row in called(planning, chunks)] == list(keys)
+    assert [row.key for row in called(planning, chunks)] == list(keys)
 
 
 def test_a_failed_row_does_not_use_up_its_key(planning):
     chunks = planning.plan("id,country\n1\n1,b\n")
-    assert [row["v"] for row in called(planning, chunks)] == [["1", "b"]]
+    assert [row.values for row in called(planning, chunks)] == [["1", "b"]]
 
 
 def test_a_source_without_one_good_row_has_nothing_to_call(planning):
@@ -329,18 +338,18 @@ def test_labels_count_rows_of_the_input_with_the_rejected_ones(planning):
     assert [(chunk.first_row, chunk.last_row, chunk.rows) for chunk in chunks] == [(2, 21, 19), (22, 40, 19)]
 
 
-def test_a_row_is_handed_on_with_number_line_key_and_values(planning):
+def test_a_row_is_handed_on_with_number_key_and_values(planning):
     chunks = planning.plan('id,note\n1,"two\nlines"\n2,Ёлка 🎄\n')
     assert called(planning, chunks) == [
-        {"n": 1, "line": 2, "key": "1", "v": ["1", "two\nlines"]},
-        {"n": 2, "line": 4, "key": "2", "v": ["2", "Ёлка 🎄"]},
+        RowToCall(1, "1", ["1", "two\nlines"]),
+        RowToCall(2, "2", ["2", "Ёлка 🎄"]),
     ]
 
 
 @pytest.mark.parametrize("rows", [1, 19, 20, 21, 22, 39, 40, 41, 100, 4095, 4096, 4097, 5000])
 def test_the_chunks_hold_every_row_once_and_in_order(planning, rows):
     chunks = planning.plan(numbered(rows), tasks=7)
-    assert [row["n"] for row in called(planning, chunks)] == list(range(1, rows + 1))
+    assert [row.n for row in called(planning, chunks)] == list(range(1, rows + 1))
     assert sum(chunk.rows for chunk in chunks) == rows
 
 
@@ -376,7 +385,7 @@ def test_however_many_rows_the_chunks_are_contiguous_and_not_too_many(lengths, t
 
 def test_a_limit_takes_the_first_rows_only(planning):
     chunks = planning.plan(numbered(100), limit=3)
-    assert [row["n"] for row in called(planning, chunks)] == [1, 2, 3]
+    assert [row.n for row in called(planning, chunks)] == [1, 2, 3]
     made = planning.made
     assert (made.rows, made.to_call, made.limit) == (3, 3, 3)
 
@@ -399,7 +408,7 @@ def test_the_runs_own_choices_stand_in_the_plan(planning):
 
 def test_a_limit_counts_rows_that_are_rejected_too(planning):
     chunks = planning.plan("id,name\n1\n2,b\n3,c\n", limit=2)
-    assert [row["n"] for row in called(planning, chunks)] == [2]
+    assert [row.n for row in called(planning, chunks)] == [2]
     assert [reject["n"] for reject in rejected(planning)] == [1]
 
 
@@ -421,21 +430,22 @@ def test_the_plan_says_what_was_read(planning):
     content = "id;город\n1;Москва\n2;Тверь\n3\n".encode("cp1251")
     planning.plan(content, rate_limit="2/minute")
     made = planning.made
-    assert (made.source, made.output, made.rate_limit) == (str(planning.source), str(planning.output), "2/minute")
-    assert (made.source_bytes, made.source_sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    assert (made.encoding, made.delimiter, made.columns, made.key) == ("cp1251", ";", ("id", "город"), "id")
+    assert made.source == Source(
+        str(planning.source), len(content), hashlib.sha256(content).hexdigest(), "cp1251", ";", ("id", "город")
+    )
+    assert (made.output, made.key, made.rate_limit) == (str(planning.output), "id", "2/minute")
     assert (made.rows, made.to_call) == (3, 2)
 
 
-def test_encoding_and_delimiter_of_the_pipeline_are_taken_as_they_are(planning):
-    planning.plan("id|x,y\n1|2\n".encode("utf-16-le"), pipeline={"encoding": "utf-16-le", "delimiter": "|"})
-    assert planning.folder.read_plan().columns == ("id", "x,y")
+def test_encoding_and_delimiter_are_taken_as_they_are_where_they_are_given(planning):
+    planning.plan("id|x,y\n1|2\n".encode("utf-16-le"), pipeline={"delimiter": "|"}, encoding="utf-16-le")
+    assert planning.made.source.columns == ("id", "x,y")
 
 
 def test_a_source_that_changes_during_the_run_changes_nothing(planning):
     chunks = planning.plan(THREE)
     planning.write("id,country\n999,Nowhere\n")
-    assert [row["key"] for row in called(planning, chunks)] == ["004", "008", "012"]
+    assert [row.key for row in called(planning, chunks)] == ["004", "008", "012"]
 
 
 def test_a_plan_made_anew_replaces_the_earlier_one_with_its_answers(planning):
@@ -443,7 +453,7 @@ def test_a_plan_made_anew_replaces_the_earlier_one_with_its_answers(planning):
     (planning.folder.segments / "00000.001.jsonl").write_text('{"n": 1, "status": "ok", "attempts": 1, "answer": 5}\n')
     planning.folder.stop("401: refused")
     chunks = planning.plan("id,country\n020,Andorra\n")
-    assert [row["key"] for row in called(planning, chunks)] == ["020"]
+    assert [row.key for row in called(planning, chunks)] == ["020"]
     assert list(planning.folder.segments.iterdir()) == []
     assert planning.folder.stopped() is None
 
@@ -494,10 +504,10 @@ def in_bucket(make_planning, tmp_path, bucket):
 def test_source_output_and_storage_may_be_urls(make_planning, tmp_path, bucket):
     planning = in_bucket(make_planning, tmp_path, bucket)
     chunks = planning.plan("id,country\n004,Afghanistan\n008\n012,Algeria\n", pipeline={"single_rows": 0}, tasks=2)
-    assert [row["v"] for row in called(planning, chunks)] == [["004", "Afghanistan"], ["012", "Algeria"]]
+    assert [row.values for row in called(planning, chunks)] == [["004", "Afghanistan"], ["012", "Algeria"]]
     assert [reject["n"] for reject in rejected(planning)] == [2]
     made = planning.made
-    assert (made.source, made.output) == (f"{bucket}/in/input.csv", f"{bucket}/out/output.json")
+    assert (made.source.path, made.output) == (f"{bucket}/in/input.csv", f"{bucket}/out/output.json")
     assert (made.rows, made.to_call, made.chunks) == (3, 2, tuple(chunks))
 
 
@@ -505,16 +515,16 @@ def test_the_files_of_a_plan_are_uploaded_whole(make_planning, tmp_path, bucket)
     planning = in_bucket(make_planning, tmp_path, bucket)
     planning.plan(numbered(3000))
     found = {path.name: path.stat().st_size for path in listed(planning.folder.path) if path.is_file()}
-    assert set(found) == {"input.csv", "rows.jsonl", "rejects.jsonl", "run.json", "plan.json"}
-    assert found["input.csv"] == len(numbered(3000)) == planning.made.source_bytes
+    assert set(found) == {"input.csv", "rows.jsonl", "rejects.jsonl", "kept.jsonl", "run.json", "plan.json"}
+    assert found["input.csv"] == len(numbered(3000)) == planning.made.source.bytes
     assert found["rows.jsonl"] == sum(chunk.length for chunk in planning.made.chunks)
 
 
 def test_every_chunk_of_a_plan_in_a_bucket_finds_its_own_rows(make_planning, tmp_path, bucket):
     planning = in_bucket(make_planning, tmp_path, bucket)
     chunks = planning.plan(numbered(1000), tasks=7)
-    assert [row["n"] for row in called(planning, chunks)] == list(range(1, 1001))
-    assert [row["n"] for row in called(planning, chunks[3:4])] == list(range(430, 573))
+    assert [row.n for row in called(planning, chunks)] == list(range(1, 1001))
+    assert [row.n for row in called(planning, chunks[3:4])] == list(range(430, 573))
 
 
 def test_a_plan_that_fails_leaves_nothing_half_made_in_a_bucket(make_planning, tmp_path, bucket):
@@ -543,4 +553,4 @@ def test_an_output_url_may_name_the_key(make_planning, tmp_path, bucket):
 
 def test_a_local_source_can_be_planned_into_a_bucket(make_planning, tmp_path, in_memory):
     planning = make_planning(tmp_path, in_memory)
-    assert [row["key"] for row in called(planning, planning.plan(THREE))] == ["004", "008", "012"]
+    assert [row.key for row in called(planning, planning.plan(THREE))] == ["004", "008", "012"]

@@ -229,7 +229,7 @@ def test_errors_csv_can_be_fed_back_as_an_input(planning):
     planning.source.write_bytes(planning.folder.errors.read_bytes())
     planning.plan()
     made = planning.folder.read_plan()
-    assert made.columns == ("id", "name", "status", "attempts", "error")
+    assert made.source.columns == ("id", "name", "status", "attempts", "error")
     assert made.rows == 6
 
 
@@ -436,7 +436,7 @@ def test_the_manifest_says_what_the_run_did(planning):
     found = json.loads(planning.folder.manifest.read_text())
     assert (found["run"], found["state"], found["seconds"], found["error"]) == ("manual__1", "success", 4.5, None)
     assert found["tally"]["counts"] == {"rows": 1, "ok": 1, "failed": 0, "skipped": 0}
-    assert (found["plan"]["source"], found["plan"]["source_bytes"]) == (str(planning.source), 5)
+    assert (found["plan"]["source"]["path"], found["plan"]["source"]["bytes"]) == (str(planning.source), 5)
     assert found["files"] == 1
     assert found["outputs"] == [
         {

@@ -8,19 +8,14 @@ from include.common.errors import BadInputError
 from include.common.files import read_json, write_json
 from include.common.names import file_name
 from include.enrichment.models import Chunk
-from include.enrichment.run import Ending, Plan, RunFolder, run_folders
+from include.enrichment.run import Ending, Plan, RunFolder, Source, run_folders
 
 pytest_plugins = ["tests.s3"]
 
 PLAN = Plan(
-    source="/data/мой файл.csv",
-    source_bytes=2048,
-    source_sha256="ab" * 32,
-    encoding="cp1251",
-    delimiter=";",
-    columns=("id", "город"),
-    key="id",
+    source=Source("/data/мой файл.csv", 2048, "ab" * 32, "cp1251", ";", ("id", "город")),
     output="/data/output.json",
+    key="id",
     rate_limit="2/minute",
     limit=None,
     dry_run=False,
