@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from include.common.database import migrate
+from include.common.schema import migrate
 
 NewDatabase = Callable[[], str]
 # Seconds for initdb and for the server to take its first connection, on a busy machine.

@@ -32,6 +32,10 @@ class BadInputError(PermanentError):
     """The data handed in cannot be used: names the place and what was expected there."""
 
 
+class ConflictError(PermanentError):
+    """What was to be stored contradicts what is stored: a uniqueness, a reference, a check. The caller's business."""
+
+
 def quoted(names: tuple[str, ...]) -> str:
     """Names for a message: `a`, `b`, `c`; a long list is cut with its length."""
     shown = ", ".join(f"`{name}`" for name in names[:20])

@@ -1,20 +1,26 @@
-"""Brings databases and pools to what the code expects; safe to repeat: `python -m include.launch.prepare`."""
+"""Brings databases and pools to what the code expects; safe to repeat: `python -m include.launch.prepare [--data]`."""
 
 import logging
+import sys
 
 from airflow.models.pool import Pool
 from airflow.utils.db import upgradedb
 
-from include.common.database import migrate
+from include.common.errors import HeadraceError
+from include.common.schema import migrate
+from include.launch.branches import branches
 from include.orchestration import environment
 from include.orchestration.pools import pools_file, read_pools, slots
 
 
-def main() -> None:
-    """Migrate Airflow's database and the application's, then import the pools."""
+def prepare(data: bool = False) -> None:
+    """Migrate Airflow's database and the application's, then import the pools.
+
+    `data` tells the application's revisions to carry data.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     upgradedb()
-    migrate(environment.database_url())
+    migrate(environment.database_url(), branches=branches(), data=data)
     for name, pool in read_pools(pools_file()).items():
         Pool.create_or_update_pool(
             name=name,
@@ -24,5 +30,15 @@ def main() -> None:
         )
 
 
+def main() -> int:
+    """Prepare; returns the exit status."""
+    try:
+        prepare(data="--data" in sys.argv[1:])
+    except HeadraceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,24 +7,23 @@ unused, another could not use, and the run would end short of its budget.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 
 from include.common.database import answering, transaction
 from include.common.errors import HeadraceError
+from include.common.limits.models import Budget, stored
 
-_budgets = sqlalchemy.Table(
-    "budgets",
-    sqlalchemy.MetaData(),
-    sqlalchemy.Column("key", sqlalchemy.String(250), primary_key=True),
-    sqlalchemy.Column("used", sqlalchemy.BigInteger, nullable=False),
-)
+_budgets = cast(sqlalchemy.Table, Budget.__table__)
 
 
 class Budgets:
-    """Counts on the table `budgets`. Every method raises `TransientError` where the database does not answer."""
+    """Counts on the table `budgets`. Every method raises `TransientError` where the database does not answer.
+
+    A key may be of any length.
+    """
 
     def __init__(self, engine: sqlalchemy.Engine) -> None:
         self._engine = engine
@@ -32,9 +31,9 @@ class Budgets:
     def take(self, key: str, calls: int, most: int) -> int:
         """Take up to `calls`; returns how many were granted, so that all processes together hold at most `most`."""
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        begin = dialect.insert(_budgets).values(key=key, used=0).on_conflict_do_nothing()
+        begin = dialect.insert(_budgets).values(key=stored(key), used=0).on_conflict_do_nothing()
         # Until the end of the transaction nobody else reads the number: SQLite has the whole file locked.
-        read = sqlalchemy.select(_budgets.c.used).where(_budgets.c.key == key).with_for_update()
+        read = sqlalchemy.select(_budgets.c.used).where(_budgets.c.key == stored(key)).with_for_update()
         with transaction(self._engine, f"the budget `{key}`") as connection:
             connection.execute(begin)
             granted = max(0, min(calls, most - int(connection.execute(read).scalar_one())))
@@ -50,17 +49,17 @@ class Budgets:
 
     def used(self, key: str) -> int:
         """How many calls are taken, 0 for a key never used."""
-        read = sqlalchemy.select(_budgets.c.used).where(_budgets.c.key == key)
+        read = sqlalchemy.select(_budgets.c.used).where(_budgets.c.key == stored(key))
         with answering(f"the budget `{key}`"), self._engine.connect() as connection:
             return int(connection.execute(read).scalar_one_or_none() or 0)
 
     def forget(self, key: str) -> None:
         """Begin anew at 0: the run's budget is not asked for again."""
         with transaction(self._engine, f"the budget `{key}`") as connection:
-            connection.execute(sqlalchemy.delete(_budgets).where(_budgets.c.key == key))
+            connection.execute(sqlalchemy.delete(_budgets).where(_budgets.c.key == stored(key)))
 
     def _changed(self, key: str, used: sqlalchemy.ColumnElement[int]) -> sqlalchemy.Executable:
-        return sqlalchemy.update(_budgets).where(_budgets.c.key == key).values(used=used)
+        return sqlalchemy.update(_budgets).where(_budgets.c.key == stored(key)).values(used=used)
 
 
 class Allowance:

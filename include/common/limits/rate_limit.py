@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from include.common.database import answering, transaction
 from include.common.durations import UNITS
 from include.common.errors import ConfigError
+from include.common.limits.models import RateLimit, stored
 
 # The same rule for Python and for the schema of a DAG parameter. `none` means no limit. The end is written so that a
 # line break behind it counts, in Python as in JavaScript.
@@ -115,13 +116,7 @@ class Reservation(Seen):
         return tuple(max(0.0, start - self.now) for start in self.starts)
 
 
-_limits = sqlalchemy.Table(
-    "rate_limits",
-    sqlalchemy.MetaData(),
-    sqlalchemy.Column("key", sqlalchemy.String(250), primary_key=True),
-    sqlalchemy.Column("next_at", sqlalchemy.Float(precision=53), nullable=False),
-    sqlalchemy.Column("paused_until", sqlalchemy.Float(precision=53), nullable=False),
-)
+_limits = cast(sqlalchemy.Table, RateLimit.__table__)
 
 
 def _number(name: str) -> sqlalchemy.BindParameter[float]:
@@ -129,7 +124,7 @@ def _number(name: str) -> sqlalchemy.BindParameter[float]:
 
 
 class RateLimiter:
-    """Reservations on the table `rate_limits`.
+    """Reservations on the table `rate_limits`, under keys of any length.
 
     The time is the database's own on Postgres, this machine's on SQLite; a `clock` (seconds) stands for both, and for
     the monotonic clock. Every method raises `TransientError` where the database does not answer.
@@ -181,7 +176,7 @@ class RateLimiter:
     def reserve(self, key: str, rate: Rate, permits: int = 1) -> Reservation:
         """Take the next `permits` free starts on `key`."""
         with transaction(self._engine, f"the rate limit `{key}`") as connection:
-            seen, next_at = self._ask(connection, self._reserve, name=key, span=permits * rate.interval)
+            seen, next_at = self._ask(connection, self._reserve, name=stored(key), span=permits * rate.interval)
         return Reservation(**vars(seen), rate=rate, permits=permits, next_at=next_at)
 
     def give_back(self, key: str, reservation: Reservation, unused: int) -> None:
@@ -192,7 +187,7 @@ class RateLimiter:
         """
         interval = reservation.rate.interval
         # Any later reservation is a whole interval further; half of one is room for the rounding of sums.
-        bounds = {"name": key, "end": reservation.next_at, "half": interval / 2, "span": unused * interval}
+        bounds = {"name": stored(key), "end": reservation.next_at, "half": interval / 2, "span": unused * interval}
         with transaction(self._engine, f"the rate limit `{key}`") as connection:
             connection.execute(self._give_back, bounds)
 
@@ -202,7 +197,7 @@ class RateLimiter:
         Starts already reserved before that moment are void; who holds one learns it from `read` or `pause`.
         """
         with transaction(self._engine, f"the rate limit `{key}`") as connection:
-            seen, _ = self._ask(connection, self._defer, name=key, seconds=seconds)
+            seen, _ = self._ask(connection, self._defer, name=stored(key), seconds=seconds)
         return seen
 
     def pause(self, key: str) -> float:
@@ -213,7 +208,7 @@ class RateLimiter:
     def read(self, key: str) -> Seen:
         """The pause on `key` and the database's time, without taking anything."""
         with answering(f"the rate limit `{key}`"), self._engine.connect() as connection:
-            seen, _ = self._ask(connection, self._read, name=key)
+            seen, _ = self._ask(connection, self._read, name=stored(key))
         return seen
 
     def _ask(

@@ -1,8 +1,21 @@
-"""Alembic's entry: runs on the connection that `include.common.database.migrate` hands over."""
+"""Alembic's entry, for `include.common.schema`: on the connection that it hands over, or as text without one."""
 
 from alembic import context
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, version_table="headrace_version", render_as_batch=True)
+given = context.config.attributes
+how = (
+    {"dialect_name": given["dialect"], "literal_binds": True, "starting_rev": given["at"]}
+    if context.is_offline_mode()
+    else {"connection": given["connection"]}
+)
+context.configure(
+    **how,
+    target_metadata=given["metadata"],
+    version_table=given["version_table"],
+    render_as_batch=True,
+    sqlalchemy_module_prefix="sqlalchemy.",
+    compare_server_default=True,
+    transactional_ddl=True,  # SQLite's as well: it is one transaction
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,3 +1,7 @@
+<%!
+def plain(text):  # without Alembic's banners
+    return "\n".join(line for line in text.splitlines() if "###" not in line).strip() or "pass"
+%>\
 """${message}"""
 
 import sqlalchemy
@@ -5,13 +9,13 @@ from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
-branch_labels = None
+branch_labels = ${repr(branch_labels)}
 depends_on = None
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    ${plain(upgrades or "")}
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${plain(downgrades or "")}

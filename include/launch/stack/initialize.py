@@ -14,7 +14,7 @@ from airflow.models.connection import Connection
 from airflow.utils.session import create_session
 
 from include.common.errors import ConfigError, HeadraceError
-from include.launch import prepare
+from include.launch.prepare import prepare
 
 PREFIX = "AIRFLOW_CONN_"
 FOLDERS = {"/srv/headrace": "HEADRACE_VOLUME", "/opt/airflow/logs": "LOGS_VOLUME"}
@@ -84,7 +84,7 @@ def main() -> int:
     try:
         check_folders(FOLDERS)  # this and the next one before anything is changed
         wanted = connections(os.environ)
-        prepare.main()
+        prepare()
         changed = store(wanted)
     except HeadraceError as error:
         print(f"error: {error}", file=sys.stderr)

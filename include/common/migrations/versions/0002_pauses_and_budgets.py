@@ -24,5 +24,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("budgets")
-    with op.batch_alter_table("rate_limits") as table:
-        table.drop_column("paused_until")
+    op.drop_column("rate_limits", "paused_until")

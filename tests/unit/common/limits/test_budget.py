@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.common.database import connect
-from include.common.errors import TransientError
+from include.common.errors import ConfigError, TransientError
 from include.common.limits.budget import Allowance, Budgets
 from tests.virtual_time import at_once
 
@@ -64,10 +64,25 @@ def test_a_budget_that_is_forgotten_begins_anew(budgets):
     assert budgets.take("run", 20, most=10) == 10
 
 
+def test_a_key_of_any_length_has_a_budget_of_its_own(budgets):
+    first, second = "a" * 250 + "b" * 300, "a" * 250 + "c" * 300
+    assert [budgets.take(key, 4, most=10) for key in (first, second, first)] == [4, 4, 4]
+    budgets.give_back(first, 3)
+    budgets.forget(second)
+    assert [budgets.used(key) for key in (first, second)] == [5, 0]
+
+
+def test_a_key_that_fits_is_stored_as_it_is(budgets, engine):
+    key = "ключ " * 50
+    budgets.take(key, 1, most=1)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT key FROM budgets").scalars().all() == [key]
+
+
 def test_a_database_that_was_not_migrated_is_an_error_that_says_what_to_do(new_database):
     budgets = Budgets(connect(new_database()))
     for ask in (lambda: budgets.take("run", 1, 5), lambda: budgets.used("run"), lambda: budgets.forget("run")):
-        with pytest.raises(TransientError, match=r"the budget `run`: .*budgets.*make migrate"):
+        with pytest.raises(ConfigError, match=r"the budget `run`: .*budgets.*make migrate"):
             ask()
 
 

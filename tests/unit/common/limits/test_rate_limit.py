@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.common.database import connect, migrate
+from include.common.database import connect
 from include.common.errors import ConfigError, TransientError
 from include.common.limits.rate_limit import PATTERN, Rate, RateLimiter, parse_rate
+from include.common.schema import migrate
 
 
 class FakeClock:
@@ -373,10 +374,20 @@ def test_nobody_waits_for_nothing(engine, steps, permits, period):
             free = first + number * rate.interval
 
 
+def test_a_key_of_any_length_has_a_limit_of_its_own(limiter):
+    first, second = "a" * 250 + "b" * 300, "a" * 250 + "c" * 300
+    reservation = limiter.reserve(first, TWO_A_MINUTE, 2)
+    assert limiter.reserve(second, TWO_A_MINUTE).waits == near(0)
+    limiter.give_back(first, reservation, 1)
+    limiter.defer(second, 100)
+    assert limiter.reserve(first, TWO_A_MINUTE).waits == near(30.5)
+    assert (limiter.pause(first), limiter.pause(second)) == (0, 100)
+
+
 def test_a_database_that_was_not_migrated_is_an_error_that_says_what_to_do(new_database):
     limiter = RateLimiter(connect(new_database()))
     for ask in (lambda: limiter.reserve("csv_api", TWO_A_MINUTE), lambda: limiter.pause("csv_api")):
-        with pytest.raises(TransientError, match=r"`csv_api`: .*rate_limits.*make migrate") as caught:
+        with pytest.raises(ConfigError, match=r"`csv_api`: .*rate_limits.*make migrate") as caught:
             ask()
         assert "INSERT" not in str(caught.value)
 
