@@ -2,14 +2,14 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Handed on as they were written: a `$` in a file's name is not make's.
-$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT REVISION DATA SQL MESSAGE SYSTEM,$(eval override export $(name) := $$(value $(name))))
 BIN := .venv/bin
 HEADRACE_HOME ?= .airflow
 EMBEDDED := $(BIN)/python -m include.launch.embedded --home "$(HEADRACE_HOME)"
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down airflow migrate stack-up stack-down stack-status stack-logs stack trigger test test-stack check bench lock
+.PHONY: help run up down airflow migrate migration stack-up stack-down stack-status stack-logs stack trigger test test-stack check bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,11 @@ down: .venv/installed ## Stop what `make up` started
 airflow: .venv/installed ## Airflow's own command line here: make airflow CMD="dags list"
 	@$(EMBEDDED) airflow $(CMD)
 
-migrate: .venv/installed ## Bring the databases of this machine's Airflow to the newest revision, import the pools
+migrate: .venv/installed ## Databases to the newest revision, pools imported; REVISION=common@0001 or -1 moves ours only, DATA=1, SQL=1
 	@$(EMBEDDED) migrate
+
+migration: .venv/installed-dev ## Write the revision that a system's models need: MESSAGE="…" SYSTEM=common
+	@$(EMBEDDED) migration
 
 stack-up: ## Start the stack of docker-compose.yaml: CeleryExecutor, Redis, Postgres; needs docker only
 	@deploy/stack.sh up

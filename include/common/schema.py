@@ -196,7 +196,8 @@ def _quoted(names: Any) -> str:
 
 
 def _heads(connection: sqlalchemy.Connection) -> tuple[str, ...]:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return tuple(sorted(context.get_current_heads()))
 
 
 def _heads_of(engine: sqlalchemy.Engine) -> tuple[str, ...]:

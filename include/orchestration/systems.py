@@ -47,6 +47,7 @@ class System:
 
     `dags` has, for each of these files, the ids of the DAGs that it makes, or a function that lists those expected now.
     `settings` are variables that a user may set besides the addresses; its processes take both when they are started.
+    `models` is the module with its tables, on the metadata of a `Base`; their revisions are in `migrations/` beside it.
     A scheduler imports `libraries`, the packages of others that DAG files and tasks need, before it starts a task;
     `modules` are our own that it imports where an edit need not count.
     """
@@ -54,6 +55,7 @@ class System:
     name: str
     title: str
     dags: Mapping[str, tuple[str, ...] | Callable[[], Iterable[str]]]
+    models: str = ""
     demos: tuple[Demo, ...] = ()
     settings: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()

@@ -107,9 +107,9 @@ def test_a_broken_file_of_what_runs_is_an_error_with_its_path(home):
 
 def test_two_starts_at_once_are_refused(home):
     with (
-        processes.alone(home),
-        pytest.raises(HeadraceError, match="another `make run`, `make up` or `make down`"),
-        processes.alone(home),
+        processes.alone(home, "make up"),
+        pytest.raises(HeadraceError, match=r"`make up` \(process \d+\) is at work in"),
+        processes.alone(home, "make run"),
     ):
         pass
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from include.common.errors import HeadraceError
-from include.launch.embedded import commands
+from include.launch.embedded import commands, migration
 from include.launch.embedded.environment import UP_PORT, Home, airflow_environment, user_environment
 from include.launch.embedded.processes import find_running
 from include.launch.run_request import DEFAULT_DAG, VARIABLES, read_request, whole_number
@@ -32,7 +32,9 @@ def main() -> int:
                 api_url = user_environment().get("API_URL") or None
                 return 0 if commands.run(home, read_request(chosen.dag, os.environ, api_url, commands.place)) else 1
             case "migrate":
-                commands.migrate(home)
+                migration.migrate(home, migration.read_migration(os.environ))
+            case "migration":
+                migration.new_revision(os.environ.get("SYSTEM") or "common", os.environ.get("MESSAGE", ""))
             case "airflow":
                 return _airflow(home, chosen.arguments)
     except HeadraceError as error:
@@ -55,7 +57,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     up = added.add_parser("up", help="start a lasting Airflow")
     up.add_argument("--port", default=str(UP_PORT))
     added.add_parser("down", help="stop what `up` started")
-    added.add_parser("migrate", help="bring the databases to the newest revision, import the pools")
+    added.add_parser("migrate", help="bring the databases to the newest revision, or to REVISION; DATA, SQL")
+    added.add_parser("migration", help="write the revision that a system's models need; MESSAGE, SYSTEM")
     run = added.add_parser("run", help=f"run a DAG once; values come from DAG, {', '.join(VARIABLES)}")
     run.add_argument("--dag", default=os.environ.get("DAG") or DEFAULT_DAG)
     airflow = added.add_parser("airflow", help="Airflow's own command line on this home")

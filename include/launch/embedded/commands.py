@@ -8,13 +8,12 @@ from include.enrichment.progress import KEPT_AS
 from include.enrichment.report import foreseen, read_report
 from include.enrichment.run import RunFolder
 from include.launch.embedded import processes
-from include.launch.embedded.environment import USER, Home, airflow_environment
+from include.launch.embedded.environment import USER, Home
 from include.launch.embedded.processes import Running
 from include.launch.embedded.progress import Progress, Rows
 from include.launch.embedded.service import POLL_SECONDS, changed_since, start, using, wait_for_dags
 from include.launch.run_request import DEFAULT_DAG, RunRequest
 from include.orchestration import paths, systems
-from include.orchestration.pools import pools_file
 from include.orchestration.rest import AirflowApi
 
 ADDRESS = "API_URL"
@@ -37,7 +36,7 @@ def place(name: str, text: str) -> str:
 def up(home: Home, port: int) -> None:
     """Start a lasting Airflow and print how to get in."""
     home.create()
-    with processes.alone(home):
+    with processes.alone(home, "make up"):
         if running := processes.find_running(home):
             if running.lasting and not running.dead():
                 print(f"already up: {running.web}  (user {USER}, password {home.password()})")
@@ -59,17 +58,9 @@ def down(home: Home) -> None:
     if not home.path.exists():
         print("nothing is running")
         return
-    with processes.alone(home):
+    with processes.alone(home, "make down"):
         running = processes.find_running(home)
         print(f"stopped: {', '.join(processes.stop(home, running))}" if running else "nothing is running")
-
-
-def migrate(home: Home) -> None:
-    """Bring the databases of this home to the newest revision and import the pools, whether it is up or not."""
-    home.create()
-    environment = airflow_environment(home, 0, {}, schedule=False)
-    processes.prepare(home, environment, again=True)
-    print(f"the databases in `{home.path}` are up to date, the pools are those of `{pools_file(environment)}`")
 
 
 def run(home: Home, request: RunRequest) -> bool:

@@ -109,13 +109,21 @@ def find_running(home: Home) -> Running | None:
 
 
 @contextlib.contextmanager
-def alone(home: Home) -> Iterator[None]:
-    """Hold the home for a start or a stop; raises `HeadraceError` where somebody else does."""
-    with (home.path / "lock").open("w") as lock:
+def alone(home: Home, holder: str) -> Iterator[None]:
+    """Hold the home for a start, a stop or a migration by `holder`, the command that a person typed.
+
+    Raises `HeadraceError`, which names who has it, where somebody else does.
+    """
+    with (home.path / "lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise HeadraceError(f"another `make run`, `make up` or `make down` is at work in `{home.path}`") from error
+            lock.seek(0)
+            other = lock.read() or "another `make up`, `make down`, `make run` or `make migrate`"
+            raise HeadraceError(f"{other} is at work in `{home.path}`; try again when it has ended") from error
+        lock.truncate(0)
+        lock.write(f"`{holder}` (process {os.getpid()})")
+        lock.flush()
         yield
 
 
@@ -138,23 +146,35 @@ def check_port(port: int) -> None:
             raise ConfigError(f"port {port} is in use on 127.0.0.1; choose another one: make up PORT=8081") from error
 
 
-def prepare(home: Home, environment: Mapping[str, str], again: bool = False) -> None:
-    """Migrate the databases and import the pools, where the code has changed since the last time, or `again`."""
-    stamp = home.path / "prepared"
+def prepare(home: Home, environment: Mapping[str, str], again: bool = False, data: bool = False) -> None:
+    """Migrate the databases and import the pools, where the code has changed since the last time, or `again`.
+
+    `data` tells the revisions to carry data.
+    """
+    stamp = _stamp(home)
     expected = _fingerprint(environment)
     if not again and stamp.exists() and stamp.read_text("utf-8") == expected and (home.path / "airflow.db").exists():
         return
     log = home.logs / "prepare.log"
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "include.launch.prepare"]
+        command = [sys.executable, "-m", "include.launch.prepare", *["--data"] * data]
         ended = subprocess.run(command, env=dict(environment), cwd=PROJECT, stdout=output, stderr=output, check=False)
     if ended.returncode:
         raise HeadraceError(f"preparing the databases failed:\n{tail(log)}")
     stamp.write_text(expected, encoding="utf-8")
 
 
+def prepare_again(home: Home) -> None:
+    """Have the next start prepare the databases: they are no longer at what the code expects."""
+    _stamp(home).unlink(missing_ok=True)
+
+
+def _stamp(home: Home) -> Path:
+    return home.path / "prepared"
+
+
 def _fingerprint(environment: Mapping[str, str]) -> str:
-    migrations = sorted((PROJECT / "include/common/migrations/versions").glob("*.py"))
+    migrations = sorted(PROJECT.glob("include/*/migrations/**/*.py"))
     digest = hashlib.sha256(environment.get("HEADRACE_DATABASE_URL", "").encode())
     digest.update(json.dumps(read_pools(pools_file(environment))).encode())
     for path in (PROJECT / "requirements.txt", *migrations):

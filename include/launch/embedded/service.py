@@ -37,7 +37,7 @@ def using(home: Home, dag_id: str) -> Iterator[Running]:
     if running and running.lasting and not running.dead():
         yield running
         return
-    with processes.alone(home):
+    with processes.alone(home, "make run"):
         if running:
             stopped = ", ".join(processes.stop(home, running))
             print(

@@ -1,0 +1,181 @@
+"""`make migrate` and `make migration`, and the schema that all systems together have."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import MetaData
+
+from include.common.database import new_engine
+from include.common.errors import ConfigError, HeadraceError
+from include.common.schema import VERSION_TABLE, Branch, migrate
+from include.launch.branches import branches
+from include.launch.embedded import migration, processes
+from include.launch.embedded.environment import Home
+from include.launch.embedded.migration import Migration, new_revision, read_migration
+from include.orchestration import systems
+from include.orchestration.systems import System
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Stands in for the process that prepares the databases; how often, and whether with data."""
+    asked: list[bool] = []
+    monkeypatch.setattr(processes, "prepare", lambda home, environment, again, data: asked.append(data))
+    return asked
+
+
+def tables(url: str) -> set[str]:
+    engine = new_engine(url)
+    try:
+        return set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def test_the_models_of_all_systems_and_their_revisions_agree(new_database):
+    url = new_database()
+    migrate(url, branches=branches())
+    engine = new_engine(url)
+    with engine.connect() as connection:
+        how = {"version_table": VERSION_TABLE, "compare_server_default": True}
+        all_of_them = [branch.metadata for branch in branches()]
+        assert compare_metadata(MigrationContext.configure(connection, opts=how), all_of_them) == []
+    engine.dispose()
+
+
+def test_every_revision_of_every_system_leads_down_and_up_again(new_database):
+    url = new_database()
+    at = migrate(url, branches=branches())
+    made = tables(url)
+    assert migrate(url, "base", branches=branches()) == ()
+    assert tables(url) == {VERSION_TABLE}
+    assert migrate(url, branches=branches()) == at
+    assert tables(url) == made
+
+
+def test_every_branch_has_a_base_and_a_label_of_its_own(tmp_path):
+    for branch in branches():
+        url = f"sqlite:///{tmp_path / branch.name}.db"
+        assert len(migrate(url, f"{branch.name}@head", branches=branches())) == 1
+        assert tables(url) == {*branch.metadata.tables, VERSION_TABLE}
+
+
+MODELS = """
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class Box(Base):
+    __tablename__ = "boxes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
+
+
+def test_a_system_with_models_has_a_branch_beside_them(home, tmp_path, monkeypatch, capsys):
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys/models.py").write_text(MODELS)
+    monkeypatch.syspath_prepend(tmp_path)
+    toys = System("toys", "Toys", dags={}, models="toys.models")
+    monkeypatch.setattr(systems, "SYSTEMS", (*systems.SYSTEMS, toys))
+    new_revision("toys", "First tables")
+    assert [path.name for path in (tmp_path / "toys/migrations").glob("*.py")] == ["toys_0001_first_tables.py"]
+    migration.migrate(home, Migration(revision="heads"))
+    assert {"boxes", "rate_limits"} <= tables(f"sqlite:///{home.path / 'headrace.db'}")
+    migration.migrate(home, Migration(revision="toys@base"))
+    assert "boxes" not in tables(f"sqlite:///{home.path / 'headrace.db'}")
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "the application database is at `0002`, `toys_0001`",
+        "the application database is at `0002`",
+    ]
+
+
+def test_migrating_without_a_revision_prepares_all_and_with_data_says_so(home, prepared, capsys):
+    migration.migrate(home, Migration())
+    migration.migrate(home, Migration(data=True))
+    assert prepared == [False, True]
+    assert capsys.readouterr().out.count(f"the databases in `{home.path}` are up to date") == 2
+
+
+def test_a_revision_moves_the_application_database_alone_and_the_next_start_prepares_again(home, prepared, capsys):
+    home.create()
+    (home.path / "prepared").write_text("as the code was")
+    migration.migrate(home, Migration(revision="common@0001"))
+    migration.migrate(home, Migration(revision="base"))
+    assert prepared == []
+    assert capsys.readouterr().out.splitlines() == [
+        "the application database is at `0001`",
+        "the application database is at `base`: without tables",
+    ]
+    assert tables(f"sqlite:///{home.path / 'headrace.db'}") == {VERSION_TABLE}
+    assert not (home.path / "airflow.db").exists()
+    assert not (home.path / "prepared").exists()
+
+
+def test_the_database_of_the_environment_is_the_one_that_is_moved(home, tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'another.db'}"
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+    migration.migrate(home, Migration(revision="heads"))
+    assert "rate_limits" in tables(url)
+    assert not (home.path / "headrace.db").exists()
+
+
+def test_statements_are_printed_and_not_even_the_home_is_made(home, prepared, capsys):
+    migration.migrate(home, Migration(sql=True))
+    assert "CREATE TABLE budgets" in capsys.readouterr().out
+    assert prepared == []
+    assert not home.path.exists()
+
+
+def test_migrating_while_airflow_starts_or_stops_says_who_is_at_work(home, prepared):
+    home.create()
+    with processes.alone(home, "make up"), pytest.raises(HeadraceError, match=r"`make up` \(process \d+\) is at work"):
+        migration.migrate(home, Migration())
+    with processes.alone(home, "make migrate"), pytest.raises(HeadraceError, match=r"`make migrate` .* is at work"):
+        migration.migrate(home, Migration(revision="base"))
+    assert prepared == []
+    migration.migrate(home, Migration())
+    assert prepared == [False]
+
+
+def test_the_variables_of_make_migrate(home):
+    assert read_migration({"REVISION": "", "DATA": "", "SQL": "0"}) == Migration()
+    assert read_migration({"REVISION": "-1", "DATA": "1", "SQL": "1"}) == Migration("-1", data=True, sql=True)
+
+
+@pytest.mark.parametrize("name", ["DATA", "SQL"])
+def test_a_switch_that_is_neither_0_nor_1_is_refused(name):
+    with pytest.raises(ConfigError, match=f"{name} is `yes`; allowed is 0 or 1"):
+        read_migration({name: "yes"})
+
+
+def test_a_written_revision_is_as_the_checks_want_it(tmp_path, monkeypatch, capsys):
+    metadata = MetaData()
+    box = sqlalchemy.Table("boxes", metadata, sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True))
+    branch = Branch("toys", metadata, tmp_path / "toys")
+    monkeypatch.setattr(migration, "branches", lambda: (branch,))
+    new_revision("toys", "Boxes")
+    metadata.remove(box)
+    new_revision("toys", "No boxes")  # needs no import of sqlalchemy upwards
+    written = [Path(line.split(";")[0].removeprefix("written: ")) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in written] == ["toys_0001_boxes.py", "toys_0002_no_boxes.py"]
+    for rule in (["check"], ["format", "--check"]):
+        ended = subprocess.run([sys.executable, "-m", "ruff", *rule, *written], capture_output=True, check=False)
+        assert ended.returncode == 0, ended.stdout
+    new_revision("toys", "Nothing")
+    assert capsys.readouterr().out == "no revision is needed: the tables of `toys` are as its models say\n"
+
+
+def test_a_system_that_has_no_tables_is_refused():
+    with pytest.raises(ConfigError, match="SYSTEM is `nobody`; allowed is one of common"):
+        new_revision("nobody", "Words")
