@@ -1,8 +1,8 @@
 # Headrace. `make` lists the targets. Values may be given on the line: make run CSV=my.csv API_URL=https://…
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-# Handed on as they were written: a `$` in a file's name is not make's.
-$(foreach name,CSV API_URL OUTPUT LIMIT RATE KEY DRY_RUN DAG RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT REVISION DATA SQL MESSAGE SYSTEM,$(eval override export $(name) := $$(value $(name))))
+# What is given on the line is handed on as it was written: a `$` in a file's name is not make's.
+$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 BIN := .venv/bin
 HEADRACE_HOME ?= .airflow
 EMBEDDED := $(BIN)/python -m include.launch.embedded --home "$(HEADRACE_HOME)"
@@ -12,9 +12,10 @@ PORT ?= 8080
 .PHONY: help run up down airflow migrate migration stack-up stack-down stack-status stack-logs stack trigger test test-stack check bench lock
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo "Variables of run and trigger:" DAG= $$(sed -n 's/^ *variable="\(.*\)",$$/\1=/p' include/enrichment/parameters.py)
 
-run: .venv/installed ## Run a DAG once: CSV= API_URL= OUTPUT= LIMIT= RATE= KEY= DRY_RUN=1 DAG= RETRY_FAILED_OF= MAX_CALLS= DEADLINE=
+run: .venv/installed ## Run a DAG once, with the variables below
 	@$(EMBEDDED) run
 
 up: .venv/installed ## Start a lasting Airflow with its web UI on PORT (8080)

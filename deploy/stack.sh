@@ -112,9 +112,10 @@ trigger() {
     input=$CSV
   fi
   local given=() name
-  for name in DAG CSV OUTPUT LIMIT RATE KEY DRY_RUN RETRY_FAILED_OF MAX_CALLS DEADLINE WAIT; do given+=(-e "$name=${!name:-}"); done
-  compose exec -T -w /opt/headrace "${given[@]}" -e "TRIGGER_API_URL=${API_URL:-}" api-server \
-    python -m include.launch.stack.trigger <"$input"
+  for name in DAG WAIT $(sed -n 's/^ *variable="\(.*\)",$/\1/p' include/enrichment/parameters.py); do
+    given+=(-e "TRIGGER_$name=${!name:-}")
+  done
+  compose exec -T -w /opt/headrace "${given[@]}" api-server python -m include.launch.stack.trigger <"$input"
 }
 
 case ${1:-} in

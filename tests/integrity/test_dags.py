@@ -10,6 +10,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset
 
+from include.enrichment.parameters import NAMES
 from include.orchestration.systems import SYSTEMS
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -71,8 +72,7 @@ def test_the_steps_and_the_schedule(bag, dag_id):
     assert {task.task_id: task.retries for task in dag.tasks}["write_json"] == 3
     assert dag.task_dict["notify"].is_teardown
     assert dag.doc_md
-    asked = {"source", "output", "limit", "rate_limit", "dry_run", "key", "api_url"}
-    assert set(dag.params) == asked | {"retry_failed_of", "max_calls", "deadline"}
+    assert tuple(dag.params) == NAMES
 
 
 def test_the_default_limits_are_those_of_the_documents():

@@ -223,9 +223,9 @@ def test_what_is_set_otherwise_than_at_the_start_is_known_without_keeping_it(hom
 
 def test_only_what_was_asked_for_goes_into_the_conf(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert read_request("csv_processing", {"CSV": "", "DRY_RUN": "0"}, None, commands.place).conf() == {}
+    assert read_request("csv_processing", {"CSV": "", "PATH": "/bin"}, commands.place).given == {}
     given = {"CSV": "ä b.csv", "LIMIT": "5", "RATE": "none", "DRY_RUN": "1"}
-    assert read_request("csv_processing", given, None, commands.place).conf() == {
+    assert read_request("csv_processing", given, commands.place).given == {
         "source": str(tmp_path / "ä b.csv"),
         "limit": 5,
         "rate_limit": "none",

@@ -73,10 +73,9 @@ def run(home: Home, request: RunRequest) -> bool:
         if errors := [error for error in api.import_errors(0.0) if f"{systems.file_of(request.dag_id)}:" in error]:
             raise ConfigError("the DAG's file does not import:\n  " + "\n  ".join(errors))
         changed = changed_since(running)
-        conf = request.conf()
-        taken = systems.system_of(request.dag_id).variables(request.dag_id)
-        if request.api_url and (ADDRESS in changed or ADDRESS not in taken):
-            conf["api_url"] = request.api_url
+        conf = dict(request.given)
+        if ADDRESS not in changed and ADDRESS in systems.system_of(request.dag_id).variables(request.dag_id):
+            conf.pop("api_url", None)  # it is known there, and better not kept in the run's conf: a key may be in it
         if ignored := [name for name in changed if name != ADDRESS]:
             print(f"note: `make up` runs with its own {', '.join(ignored)}; what is set here is not used", flush=True)
         paused = bool((api.find_dag(request.dag_id) or {}).get("is_paused"))
@@ -121,7 +120,7 @@ def _follow(home: Home, running: Running, api: AirflowApi, folder: RunFolder, re
 def _say_limit(progress: Progress, request: RunRequest) -> None:
     """The rate limit of the run, once, as soon as its plan is there; where it is the DAG's own, how to lift it."""
     if plan := progress.find_plan():
-        own = request.rate is None and plan.rate_limit != "none"
+        own = "rate_limit" not in request.given and plan.rate_limit != "none"
         hint = " (the DAG's own limit; RATE=none or RATE=50/second changes it)" if own else ""
         print(foreseen(plan) + hint, flush=True)
 

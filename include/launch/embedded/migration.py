@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from include.common import schema
 from include.common.errors import ConfigError, HeadraceError
+from include.common.readers import switch
 from include.launch.branches import branches
 from include.launch.embedded import processes
 from include.launch.embedded.environment import Home, airflow_environment, user_environment
-from include.launch.run_request import switch
 from include.orchestration import environment
 from include.orchestration.paths import PROJECT
 from include.orchestration.pools import pools_file

@@ -15,15 +15,18 @@ from typing import BinaryIO
 
 from include.common.errors import BadInputError, HeadraceError
 from include.common.files import replacing
+from include.common.readers import switch
 from include.enrichment.report import read_report
 from include.enrichment.run import RunFolder
-from include.launch.run_request import DEFAULT_DAG, RunRequest, read_request, switch
+from include.launch.run_request import DEFAULT_DAG, RunRequest, read_request
 from include.orchestration import paths
 from include.orchestration.rest import AirflowApi
 
 SERVER = "http://127.0.0.1:8080"
 POLL_SECONDS = 1.0
 PART = 1024 * 1024  # bytes
+# Before the names of what was given: the container has an API_URL of its own.
+GIVEN = "TRIGGER_"
 
 
 def place(name: str, text: str) -> str:
@@ -58,15 +61,15 @@ def follow(api: AirflowApi, request: RunRequest, run_id: str) -> bool:
 
 def main() -> int:
     """Trigger, and with WAIT=1 follow the run; the exit status is 0 only where that succeeded."""
-    given = os.environ
+    given = {name.removeprefix(GIVEN): text for name, text in os.environ.items() if name.startswith(GIVEN)}
     try:
         dag_id = given.get("DAG") or DEFAULT_DAG
         wait = switch("WAIT", given.get("WAIT"))
-        request = read_request(dag_id, given, given.get("TRIGGER_API_URL") or None, place)
-        api = AirflowApi(SERVER, "admin", given["ADMIN_PASSWORD"])
-        conf = request.conf() | ({"api_url": request.api_url} if request.api_url else {})
-        run_id = api.trigger(dag_id, conf)
-        print(f"run {run_id} of {dag_id}: {given['AIRFLOW__API__BASE_URL']}/dags/{dag_id}/runs/{run_id}", flush=True)
+        request = read_request(dag_id, given, place)
+        api = AirflowApi(SERVER, "admin", os.environ["ADMIN_PASSWORD"])
+        run_id = api.trigger(dag_id, request.given)
+        web = os.environ["AIRFLOW__API__BASE_URL"]
+        print(f"run {run_id} of {dag_id}: {web}/dags/{dag_id}/runs/{run_id}", flush=True)
         if (api.find_dag(dag_id) or {}).get("is_paused"):
             print(f"{dag_id} is paused: the run waits until it is unpaused", flush=True)
         return 0 if not wait or follow(api, request, run_id) else 1

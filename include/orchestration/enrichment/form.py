@@ -4,67 +4,22 @@ from typing import Any
 
 from airflow.sdk import Asset, Param
 
-from include.common import durations
-from include.common.limits import rate_limit
 from include.enrichment.models import Pipeline
+from include.enrichment.parameters import PARAMETERS
 from include.orchestration.pools import requests_per_task
-
-MOST_ROWS = 1_000_000_000
 
 
 def params(pipeline: Pipeline) -> dict[str, Param]:
     """The form that starts a run. A value that breaks it gets 400 from the REST API."""
     return {
-        "source": Param(
-            pipeline.source,
-            type="string",
-            minLength=1,
-            description="The CSV: a path or a URL; a relative path is looked for in the storage root, then the bundle",
-        ),
-        "output": Param(
-            pipeline.output,
-            type="string",
-            minLength=1,
-            description="The JSON file to publish; below the storage root if relative",
-        ),
-        "limit": Param(
-            None, type=["null", "integer"], minimum=1, maximum=MOST_ROWS, description="Only the first rows; empty: all"
-        ),
-        "rate_limit": Param(
-            None,
-            type=["null", "string"],
-            pattern=rate_limit.PATTERN,
-            description=f"Calls per time, such as 50/second or 1/30 seconds, or none; empty: {pipeline.rate_limit} "
-            "(and none for the demo API)",
-        ),
-        "dry_run": Param(False, type="boolean", description="Plan and report, call nothing"),
-        "key": Param(pipeline.key, type="string", minLength=1, description="The column that identifies a row"),
-        "api_url": Param(
-            None,
-            type=["null", "string"],
-            pattern="^https?://",
-            description=f"The API's address for this run; empty: that of the connection {pipeline.request.connection}",
-        ),
-        "retry_failed_of": Param(
-            None,
-            type=["null", "string"],
-            minLength=1,
-            description="A run id: call only the rows that have no answer in that run, publish all. Source, key "
-            "and limit are that run's, and output, rate and address where they are left as they are",
-        ),
-        "max_calls": Param(
-            pipeline.max_calls,
-            type=["null", "integer"],
-            minimum=1,
-            maximum=MOST_ROWS,
-            description="Stop after so many calls, retries included, and skip the other rows; empty: no bound",
-        ),
-        "deadline": Param(
-            pipeline.deadline,
-            type=["null", "string"],
-            pattern=durations.PATTERN,
-            description="Make no call later than so long after the run's start, such as 50 minutes; empty: no deadline",
-        ),
+        parameter.name: Param(
+            parameter.default(pipeline),
+            title=parameter.title,
+            section=parameter.section,
+            description=parameter.explained(pipeline),
+            **parameter.schema(),
+        )
+        for parameter in PARAMETERS
     }
 
 

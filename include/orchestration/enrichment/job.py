@@ -11,10 +11,10 @@ from include.common.http.redaction import redacted
 from include.enrichment.addressing import spread
 from include.enrichment.job import Job
 from include.enrichment.models import Pipeline
+from include.enrichment.parameters import NAMES, PARAMETERS, over_earlier
 from include.enrichment.run import Plan, RunFolder
 from include.orchestration import paths
 from include.orchestration.enrichment import settings
-from include.orchestration.enrichment.form import params
 
 IN_PROGRESS = ["queued", "running"]
 
@@ -35,36 +35,36 @@ def addressed(pipeline: Pipeline, api_url: str | None) -> Addressed:
 
 def make_job(pipeline: Pipeline, context: Context) -> tuple[Addressed, Job]:
     """The run's job; `ConfigError` or `BadInputError` where it was asked for what cannot be."""
-    chosen = context["params"]
-    allowed = params(pipeline)
-    if unknown := sorted(set(context["dag_run"].conf or {}) - set(allowed)):
-        raise ConfigError(f"unknown parameter {quoted(tuple(unknown))}; allowed are {quoted(tuple(allowed))}")
-    earlier = find_run(pipeline, chosen["retry_failed_of"], context) if chosen["retry_failed_of"] else None
+    if unknown := sorted(set(context["dag_run"].conf or {}) - set(NAMES)):
+        raise ConfigError(f"unknown parameter {quoted(tuple(unknown))}; allowed are {quoted(NAMES)}")
+    chosen = {parameter.name: parameter.value(context["params"][parameter.name]) for parameter in PARAMETERS}
+    own_address, run_id = chosen["api_url"], chosen["retry_failed_of"]
+    earlier = find_run(pipeline, run_id, context) if run_id else None
     before = earlier.read_plan() if earlier else None
-    api_url = chosen["api_url"] or _address_of(before, str(chosen["retry_failed_of"]))
-    target = addressed(pipeline, api_url)
-    if before and not chosen["api_url"]:
-        _check_address(before, target.endpoint, str(chosen["retry_failed_of"]))
-    own_limit = "none" if settings.is_demo(target.endpoint) else pipeline.rate_limit
-    output = chosen["output"]
     if before:
-        _check_rows(pipeline, chosen, before)
-        output = before.output if output == pipeline.output else output
-    # 10.0 is an integer to JSON Schema.
-    limit, max_calls = (chosen[name] and int(chosen[name]) for name in ("limit", "max_calls"))
+        chosen = over_earlier(pipeline, chosen, before)
+        if before.api_origin == settings.RUN_ORIGIN and not chosen["api_url"]:
+            raise ConfigError(
+                f"retry_failed_of is `{run_id}`, a run with an `api_url` of its own, which is not kept, for a key may "
+                "be in it; give `api_url` again"
+            )
+    target = addressed(pipeline, chosen["api_url"])
+    if before and not own_address:
+        _check_address(before, target.endpoint, run_id)
+    own_limit = "none" if settings.is_demo(target.endpoint) else pipeline.rate_limit
     return target, Job(
-        source=paths.source(before.source.path if before else chosen["source"]),
-        output=paths.output(output),
-        key=before.key if before else chosen["key"],
-        rate_limit=chosen["rate_limit"] or (before.rate_limit if before else own_limit),
-        limit=before.limit if before else limit,
+        source=paths.source(chosen["source"]),
+        output=paths.output(chosen["output"]),
+        key=chosen["key"],
+        rate_limit=chosen["rate_limit"] or own_limit,
+        limit=chosen["limit"],
         dry_run=chosen["dry_run"],
-        encoding=pipeline.encoding,
-        trim_keys=pipeline.trim_keys,
+        encoding=chosen["encoding"],
+        trim_keys=chosen["trim_keys"],
         api=redacted(target.endpoint.url),
         api_origin=target.endpoint.origin,
-        api_url=_without_keys(api_url),
-        max_calls=max_calls,
+        api_url=_without_keys(chosen["api_url"]),
+        max_calls=chosen["max_calls"],
         deadline=parse_duration(chosen["deadline"], "deadline") if chosen["deadline"] else None,
         retry=earlier,
     )
@@ -93,16 +93,6 @@ def find_run(pipeline: Pipeline, run_id: str, context: Context) -> RunFolder:
     raise BadInputError(f"{name}: `{pipeline.name}` has no such run (looked in Airflow's runs and for `{folder.path}`)")
 
 
-def _address_of(before: Plan | None, run_id: str) -> str | None:
-    """The address that an earlier run was given for itself."""
-    if before and before.api_origin == settings.RUN_ORIGIN and not before.api_url:
-        raise ConfigError(
-            f"retry_failed_of is `{run_id}`, a run with an `api_url` of its own, which is not kept, for a key may be "
-            "in it; give `api_url` again"
-        )
-    return before.api_url if before else None
-
-
 def _check_address(before: Plan, endpoint: Endpoint, run_id: str) -> None:
     """Answers of two APIs in one output is what nobody means."""
     both_demo = before.api_origin == settings.DEMO_ORIGIN and settings.is_demo(endpoint)
@@ -111,15 +101,6 @@ def _check_address(before: Plan, endpoint: Endpoint, run_id: str) -> None:
             f"retry_failed_of is `{run_id}`, which called {before.api} ({before.api_origin}); this run would call "
             f"{redacted(endpoint.url)} ({endpoint.origin}); set `api_url` if that is meant"
         )
-
-
-def _check_rows(pipeline: Pipeline, chosen: dict[str, object], before: Plan) -> None:
-    """A redrive takes its rows from the earlier run: another source, key or limit would be passed over in silence."""
-    own = {"source": pipeline.source, "key": pipeline.key, "limit": None}
-    theirs = {"source": before.source.path, "key": before.key, "limit": before.limit}
-    for name in own:
-        if chosen[name] not in (own[name], theirs[name]):
-            raise ConfigError(f"{name} is `{chosen[name]}`; with retry_failed_of it is that run's, `{theirs[name]}`")
 
 
 def _without_keys(api_url: str | None) -> str | None:

@@ -1,0 +1,251 @@
+"""The parameters of a run, each declared once: the form, the REST API, `make run` and the job follow from it."""
+
+import codecs
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from include.common import durations
+from include.common.errors import ConfigError
+from include.common.http.endpoint import Endpoint
+from include.common.limits import rate_limit
+from include.common.readers import switch, whole_number
+from include.enrichment.models import Pipeline
+from include.enrichment.run import Plan
+
+MOST = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a value may be: its JSON schema, and how text of make is read, as `read(variable, text)`.
+
+    `file`: the text is a path, which stands for something else where the run is.
+    """
+
+    schema: Mapping[str, Any]
+    read: Callable[[str, str], Any]
+    file: bool = False
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A run's parameter: `name` in the conf, `variable` for make, `title` and `section` in the form.
+
+    `default` takes it from the pipeline. Where `empty` says what no value means, with fields of the `pipeline`, it may
+    be None. A redrive takes the value that `earlier` reads in the plan of the run it names, where its own is left as
+    it is; another one is an error where the value is `fixed`, for the rows are those of that run.
+    """
+
+    name: str
+    variable: str
+    title: str
+    section: str
+    description: str
+    kind: Kind
+    default: Callable[[Pipeline], Any] = lambda pipeline: None
+    empty: str = ""
+    earlier: Callable[[Plan], Any] | None = None
+    fixed: bool = False
+
+    def schema(self) -> dict[str, Any]:
+        """What a value in the conf must be, as JSON schema."""
+        found = dict(self.kind.schema)
+        return {**found, "type": ["null", found["type"]]} if self.empty else found
+
+    def explained(self, pipeline: Pipeline) -> str:
+        """The description, with what no value means to the pipeline."""
+        return self.description + (f"; empty: {self.empty.format(pipeline=pipeline)}" if self.empty else "")
+
+    def value(self, chosen: Any) -> Any:
+        """A value of the conf as the job has it: 10.0 is an integer to JSON schema."""
+        return int(chosen) if chosen is not None and self.kind is COUNT else chosen
+
+
+def _text(variable: str, text: str) -> str:
+    return text
+
+
+def _rate(variable: str, text: str) -> str:
+    rate_limit.parse_rate(text, variable)
+    return text
+
+
+def _duration(variable: str, text: str) -> str:
+    durations.parse_duration(text, variable)
+    return text
+
+
+def _encoding(variable: str, text: str) -> str:
+    try:
+        codecs.lookup(text)
+    except LookupError as error:
+        raise ConfigError(
+            f"{variable} is `{text}`; allowed is an encoding that Python knows, such as cp1251"
+        ) from error
+    return text
+
+
+def _address(variable: str, text: str) -> str:
+    Endpoint(text, variable)
+    return text
+
+
+TEXT = Kind({"type": "string", "minLength": 1}, _text)
+FILE = Kind({"type": "string", "minLength": 1}, _text, file=True)
+COUNT = Kind({"type": "integer", "minimum": 1, "maximum": MOST}, whole_number)
+SWITCH = Kind({"type": "boolean"}, switch)
+RATE = Kind({"type": "string", "pattern": rate_limit.PATTERN}, _rate)
+DURATION = Kind({"type": "string", "pattern": durations.PATTERN}, _duration)
+ENCODING = Kind({"type": "string", "minLength": 1}, _encoding)
+ADDRESS = Kind({"type": "string", "pattern": "^https?://"}, _address)
+
+# Airflow's own name for the first section, and the only one that its form shows open.
+MAIN = "Run Parameters"
+BOUNDS = "Bounds"
+READING = "How the CSV is read"
+PART = "Trial, and only what failed"
+
+# The Makefile and deploy/stack.sh read the variables here: each stands on a line of its own.
+PARAMETERS = (
+    Parameter(
+        name="source",
+        variable="CSV",
+        title="CSV file",
+        section=MAIN,
+        description="A path or a URL; a relative path is looked for in the storage root, then the bundle",
+        kind=FILE,
+        default=lambda pipeline: pipeline.source,
+        earlier=lambda plan: plan.source.path,
+        fixed=True,
+    ),
+    Parameter(
+        name="key",
+        variable="KEY",
+        title="Key column",
+        section=MAIN,
+        description="The column that identifies a row",
+        kind=TEXT,
+        default=lambda pipeline: pipeline.key,
+        earlier=lambda plan: plan.key,
+        fixed=True,
+    ),
+    Parameter(
+        name="limit",
+        variable="LIMIT",
+        title="Only the first rows",
+        section=MAIN,
+        description="How many rows of the CSV are taken",
+        kind=COUNT,
+        empty="all",
+        earlier=lambda plan: plan.limit,
+        fixed=True,
+    ),
+    Parameter(
+        name="api_url",
+        variable="API_URL",
+        title="API address",
+        section=MAIN,
+        description="The address that this run calls: the key is appended, or `{column}` fields stand in it",
+        kind=ADDRESS,
+        empty="that of the connection {pipeline.request.connection}",
+        earlier=lambda plan: plan.api_url,
+    ),
+    Parameter(
+        name="rate_limit",
+        variable="RATE",
+        title="Rate limit",
+        section=MAIN,
+        description="Calls per time, such as 50/second or 1/30 seconds, or none; for all tasks and runs together",
+        kind=RATE,
+        empty="{pipeline.rate_limit} (and none for the demo API)",
+        earlier=lambda plan: plan.rate_limit,
+    ),
+    Parameter(
+        name="output",
+        variable="OUTPUT",
+        title="Output file",
+        section=MAIN,
+        description="The JSON file to publish; below the storage root if relative",
+        kind=FILE,
+        default=lambda pipeline: pipeline.output,
+        earlier=lambda plan: plan.output,
+    ),
+    Parameter(
+        name="max_calls",
+        variable="MAX_CALLS",
+        title="Most calls",
+        section=BOUNDS,
+        description="Stop after so many calls, retries included, and skip the other rows",
+        kind=COUNT,
+        default=lambda pipeline: pipeline.max_calls,
+        empty="no bound",
+    ),
+    Parameter(
+        name="deadline",
+        variable="DEADLINE",
+        title="Deadline",
+        section=BOUNDS,
+        description="Make no call later than so long after the run's start, such as 50 minutes",
+        kind=DURATION,
+        default=lambda pipeline: pipeline.deadline,
+        empty="no deadline",
+    ),
+    Parameter(
+        name="encoding",
+        variable="ENCODING",
+        title="Encoding",
+        section=READING,
+        description="The encoding of the CSV, such as cp1251",
+        kind=ENCODING,
+        default=lambda pipeline: pipeline.encoding,
+        empty="detected",
+        earlier=lambda plan: plan.source.encoding,
+        fixed=True,
+    ),
+    Parameter(
+        name="trim_keys",
+        variable="TRIM_KEYS",
+        title="Trim the keys",
+        section=READING,
+        description="Take the blanks around keys away; without it they are called as the CSV has them",
+        kind=SWITCH,
+        default=lambda pipeline: pipeline.trim_keys,
+        earlier=lambda plan: plan.trim_keys,
+        fixed=True,
+    ),
+    Parameter(
+        name="dry_run",
+        variable="DRY_RUN",
+        title="Dry run",
+        section=PART,
+        description="Plan and report, call nothing",
+        kind=SWITCH,
+        default=lambda pipeline: False,
+    ),
+    Parameter(
+        name="retry_failed_of",
+        variable="RETRY_FAILED_OF",
+        title="Only what failed in the run",
+        section=PART,
+        description="A run id: call only the rows that have no answer in that run, publish all. The rows are that "
+        "run's, and output, rate and address where they are left as they are",
+        kind=TEXT,
+        empty="call every row",
+    ),
+)
+NAMES = tuple(parameter.name for parameter in PARAMETERS)
+
+
+def over_earlier(pipeline: Pipeline, chosen: Mapping[str, Any], earlier: Plan) -> dict[str, Any]:
+    """The values of a redrive of the run that `earlier` is the plan of; `ConfigError` for one that it cannot have."""
+    values = dict(chosen)
+    for parameter in PARAMETERS:
+        if parameter.earlier is None:
+            continue
+        name, own, theirs = parameter.name, parameter.default(pipeline), parameter.earlier(earlier)
+        if parameter.fixed and chosen[name] not in (own, theirs):
+            raise ConfigError(f"{name} is `{chosen[name]}`; with retry_failed_of it is that run's, `{theirs}`")
+        if parameter.fixed or chosen[name] == own:
+            values[name] = theirs
+    return values

@@ -1,0 +1,82 @@
+"""What every way of starting a run makes of the parameters, which are declared in one place."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dags.csv_processing import PIPELINE
+from include.enrichment.parameters import MAIN, PARAMETERS
+from include.launch.run_request import read_request, usage
+from include.launch.stack import trigger
+from include.orchestration.enrichment.form import params
+
+PROJECT = Path(__file__).resolve().parents[2]
+VARIABLES = [parameter.variable for parameter in PARAMETERS]
+
+
+@pytest.fixture
+def recording_docker(tmp_path, monkeypatch):
+    """A `docker` that writes down what it is called with; returns that file."""
+    record = tmp_path / "docker"
+    record.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >>"$RECORD"\n')
+    record.chmod(0o755)
+    (tmp_path / "local").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    monkeypatch.setenv("ENV_LOCAL", str(tmp_path / "local"))
+    return tmp_path / "record"
+
+
+def make(*arguments):
+    command = ["make", "--no-print-directory", *arguments]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=VARIABLES)
+def test_each_parameter_is_in_the_form_for_people(parameter):
+    shown = params(PIPELINE)[parameter.name].schema
+    assert shown["title"] != parameter.name
+    assert shown["section"] == parameter.section
+    assert shown["type"] == parameter.schema()["type"]
+
+
+def test_the_sections_of_the_form_stand_together_and_the_open_one_is_first():
+    sections = [param.schema["section"] for param in params(PIPELINE).values()]
+    assert list(dict.fromkeys(sections)) == [
+        name for name, before in zip(sections, [None, *sections], strict=False) if name != before
+    ]
+    assert sections[0] == MAIN
+
+
+def test_each_parameter_is_told_by_make_and_by_the_command_line():
+    told = make("help").splitlines()[-1]
+    assert re.findall(r"\w+(?==)", told) == ["DAG", *VARIABLES]
+    assert [line.split()[0] for line in usage().splitlines() if line[0] != " "] == VARIABLES
+
+
+def test_make_trigger_hands_on_each_parameter_as_it_was_written(recording_docker):
+    given = {name: f"https://x/$HOME and 'a' \"{number}\"" for number, name in enumerate(VARIABLES)}
+    make("trigger", *(f"{name}={text}" for name, text in given.items()))
+    words = recording_docker.read_text().splitlines()
+    assert {f"TRIGGER_{name}={text}" for name, text in given.items()} <= set(words)
+    assert {"TRIGGER_DAG=", "TRIGGER_WAIT="} <= set(words)
+
+
+def test_make_trigger_without_values_asks_for_the_dags_own(recording_docker, monkeypatch):
+    make("trigger")
+    passed = [line for line in recording_docker.read_text().splitlines() if line.startswith(trigger.GIVEN)]
+    given = {name.removeprefix(trigger.GIVEN): text for name, _, text in (line.partition("=") for line in passed)}
+    assert read_request("csv_processing", given, trigger.place).given == {}
+
+
+def test_a_file_is_only_taken_once_every_other_value_can_be_meant():
+    def place(variable, text):
+        raise AssertionError(f"{variable} was taken")
+
+    with pytest.raises(Exception, match="LIMIT is `no`"):
+        read_request("csv_processing", {"CSV": "a.csv", "LIMIT": "no"}, place)
