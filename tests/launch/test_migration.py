@@ -107,6 +107,52 @@ def test_migrating_without_a_revision_prepares_all_and_with_data_says_so(home, p
     assert capsys.readouterr().out.count(f"the databases in `{home.path}` are up to date") == 2
 
 
+class Ended:
+    """Stands in for `subprocess.run`: notes the command and ends well."""
+
+    returncode = 0
+
+    def __init__(self):
+        self.commands = []
+
+    def __call__(self, command, **_):
+        self.commands.append(command[1:])
+        return self
+
+
+def test_the_process_that_prepares_is_told_of_data(home, monkeypatch):
+    ended = Ended()
+    monkeypatch.setattr(processes.subprocess, "run", ended)
+    migration.migrate(home, Migration())
+    migration.migrate(home, Migration(data=True))
+    assert ended.commands == [["-m", "include.launch.prepare"], ["-m", "include.launch.prepare", "--data"]]
+
+
+@pytest.mark.parametrize("line", [[], ["--data"]])
+def test_preparing_migrates_both_databases_and_imports_the_pools(line, monkeypatch):
+    from include.launch import prepare
+
+    done = []
+    monkeypatch.setattr(prepare, "upgradedb", lambda: done.append("Airflow's"))
+    monkeypatch.setattr(prepare, "migrate", lambda url, branches, data: done.append(data))
+    monkeypatch.setattr(prepare.Pool, "create_or_update_pool", lambda name, **_: done.append(name))
+    monkeypatch.setattr(sys, "argv", ["prepare", *line])
+    assert prepare.main() == 0
+    assert done == ["Airflow's", bool(line), "csv_api", "symbol_api"]
+
+
+def test_preparing_that_fails_ends_with_a_sentence(monkeypatch, capsys):
+    from include.launch import prepare
+
+    monkeypatch.setattr(prepare, "upgradedb", lambda: None)
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "mysql://me:hunter2@host/name")
+    monkeypatch.setattr(sys, "argv", ["prepare"])
+    assert prepare.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: the application database's address names `mysql`; allowed are")
+    assert (said.count("\n"), "hunter2" in said) == (1, False)
+
+
 def test_a_revision_moves_the_application_database_alone_and_the_next_start_prepares_again(home, prepared, capsys):
     home.create()
     (home.path / "prepared").write_text("as the code was")
