@@ -7,10 +7,10 @@ from typing import Any
 from include.common.durations import parse_duration
 from include.common.errors import ConfigError
 from include.common.limits.rate_limit import parse_rate
+from include.enrichment.encodings import check_encoding
 from include.enrichment.templates import Template, templates_in
 
 DELIMITERS = (",", ";", "\t", "|")
-ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251")
 # What `errors.csv` adds to the input's columns.
 OUTCOME = ("status", "attempts", "error")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -144,7 +144,7 @@ class Pipeline:
         if self.delimiter is not None:
             _one_of("delimiter", self.delimiter, DELIMITERS)
         if self.encoding is not None:
-            _one_of("encoding", self.encoding, ENCODINGS)
+            check_encoding(self.encoding)
         module, _, function = self.transform.partition(":")
         if not (function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
             raise ConfigError(f"transform is `{self.transform}`; allowed is `module:function`")

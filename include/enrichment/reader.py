@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.common.errors import BadInputError, quoted
+from include.enrichment.encodings import UNDECODABLE, check_encoding, find_encoding
 from include.enrichment.models import DELIMITERS
 
 # What is looked at to detect encoding and delimiter. Past it a wrong guess shows as failed rows, never as lost ones.
@@ -19,18 +20,13 @@ SAMPLE_BYTES = 1024 * 1024
 # Characters in one field, and in one physical line: a longer one is a file gone wrong, not data.
 MAX_FIELD = 1024 * 1024
 EXCERPT = 200
-BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# An undecodable byte B becomes the lone surrogate U+DC00+B, which no encoding can produce.
-UNDECODABLE = "headrace.undecodable"
+# A byte order mark, decoded.
+MARK = "\ufeff"
+# How Excel says which delimiter follows.
+_DECLARED = re.compile(
+    rf'(?P<quote>"?)sep=(?P<delimiter>[{"".join(DELIMITERS)}])(?P=quote)(?:[\r\n]+|$)', re.IGNORECASE
+)
 _FLAWED = re.compile("[\0\udc00-\udcff]")
-
-
-def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
-
-
-codecs.register_error(UNDECODABLE, _mark_undecodable)
 
 
 class _Overlong(str):
@@ -42,11 +38,10 @@ class _Overlong(str):
 
 @dataclass(frozen=True)
 class Format:
-    """How a file is written. `encoding` excludes the byte order mark; `skip` is the bytes of that mark."""
+    """How a file is written."""
 
     encoding: str
     delimiter: str
-    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,11 @@ def detect(
     """Find out how `path` is written; what the caller names is taken as it is.
 
     `name` stands for the path in messages, where `path` is a copy. `key` helps to tell delimiters apart: the right
-    one yields a column of that name. Raises `BadInputError` where the file cannot be read or is empty.
+    one yields a column of that name. Raises `BadInputError` where the file cannot be read or is empty, `ConfigError`
+    for an encoding that does not exist.
     """
+    if encoding is not None:
+        check_encoding(encoding)
     try:
         with path.open("rb") as stream:
             sample = stream.read(SAMPLE_BYTES)
@@ -74,49 +72,15 @@ def detect(
         raise BadInputError(f"`{name or path}` cannot be read: {error.strerror}") from error
     if not sample.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise BadInputError(f"`{name or path}` is empty; expected a header line and at least one row")
-    skip = 0
-    for mark, marked in BOMS:
-        if sample.startswith(mark) and encoding in (None, marked, "utf-16" if "16" in marked else marked):
-            encoding, skip = marked, len(mark)
-    encoding = encoding or _guess_encoding(sample)
-    if encoding == "utf-16":  # named by a person, and no mark: little endian, as Windows writes it
-        encoding = "utf-16-le"
-    text = codecs.getincrementaldecoder(encoding)(UNDECODABLE).decode(sample[skip:])
-    return Format(encoding, delimiter or _guess_delimiter(text, key), skip)
-
-
-def _guess_encoding(sample: bytes) -> str:
-    """UTF-16 by its zero bytes, UTF-8 where it decodes, cp1251 where the rest reads as Russian words."""
-    if _are_high_bytes(sample[1::2]) and not _are_high_bytes(sample[::2]):
-        return "utf-16-le"
-    if _are_high_bytes(sample[::2]) and not _are_high_bytes(sample[1::2]):
-        return "utf-16-be"
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-        return "utf-8"
-    except UnicodeDecodeError:
-        high = sum(byte >= 0x80 for byte in sample)
-        # In cp1251 the Russian letters are 0xC0-0xFF, 0xA8 and 0xB8, and they come as words. UTF-8 with a few
-        # broken bytes has no such runs: its letters are pairs of a lead byte and one of 0x80-0xBF.
-        return "cp1251" if 2 * _bytes_in_words(sample) >= high else "utf-8"
-
-
-def _are_high_bytes(half: bytes) -> bool:
-    """Whether every other byte of a sample is the high half of a UTF-16 unit: 0 for ASCII, 4 for Russian, mostly."""
-    return half.count(0) > 0 and 10 * (half.count(0) + half.count(4)) >= 9 * len(half)
-
-
-def _bytes_in_words(sample: bytes, shortest: int = 3) -> int:
-    letters = bytes(range(0xC0, 0x100)) + b"\xa8\xb8"
-    words = sample.translate(bytes(byte if byte in letters else 0x20 for byte in range(256))).split()
-    return sum(len(word) for word in words if len(word) >= shortest)
+    encoding = find_encoding(sample, encoding)
+    text = codecs.getincrementaldecoder(encoding)(UNDECODABLE).decode(sample).lstrip(MARK)
+    return Format(encoding, delimiter or _guess_delimiter(text, key))
 
 
 def _guess_delimiter(text: str, key: str) -> str:
     """The delimiter under which the sample is most a table: the key column found, then even rows, then many columns."""
-    declared = text[:5].lower()
-    if declared.startswith("sep=") and len(text) > 4 and text[4] in DELIMITERS:
-        return text[4]
+    if declared := _DECLARED.match(text):
+        return declared.group("delimiter")
 
     def fitness(delimiter: str) -> tuple[bool, float, int]:
         rows = []
@@ -143,9 +107,7 @@ class CsvFile:
         self.name = name or str(path)
         self.form = form
         csv.field_size_limit(MAX_FIELD)
-        raw = path.open("rb")
-        raw.seek(form.skip)
-        self._text = io.TextIOWrapper(raw, form.encoding, UNDECODABLE, newline="")
+        self._text = io.TextIOWrapper(path.open("rb"), form.encoding, UNDECODABLE, newline="")
         self._line = 0  # physical lines handed to the CSV reader
         self._record: list[str] = []  # those of the record under way
         self._again: list[str] = []  # lines to hand out once more, the next one last
@@ -172,8 +134,10 @@ class CsvFile:
         if isinstance(line, _Overlong):
             self._record.append(line)
             raise csv.Error(line.reason)
-        if self._line == 1 and line[:4].lower() == "sep=" and line[4:].strip("\r\n") == self.form.delimiter:
-            return self._next_line()  # Excel's own hint, not a header
+        if self._line == 1:
+            line = line.lstrip(MARK)
+            if (declared := _DECLARED.fullmatch(line)) and declared.group("delimiter") == self.form.delimiter:
+                return self._next_line()  # Excel's own hint, not a header
         self._record.append(line)
         return line
 
@@ -191,9 +155,7 @@ class CsvFile:
             raise BadInputError(f"`{self.name}` is empty; expected a header line and at least one row")
         if names.error:
             raise BadInputError(f"line {names.line} of `{self.name}`, the header: {names.error}")
-        columns = tuple(
-            name.strip().removeprefix("\ufeff") or f"column_{index}" for index, name in enumerate(names.values, 1)
-        )
+        columns = tuple(name.strip() or f"column_{index}" for index, name in enumerate(names.values, 1))
         repeated = tuple(dict.fromkeys(name for name in columns if columns.count(name) > 1))
         if repeated:
             raise BadInputError(f"`{self.name}`: the header repeats {quoted(repeated)}; column names must differ")

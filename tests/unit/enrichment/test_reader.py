@@ -4,13 +4,14 @@ import codecs
 import csv
 import io
 import tracemalloc
+from encodings.aliases import aliases
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from include.common.errors import BadInputError
+from include.common.errors import BadInputError, ConfigError
 from include.enrichment.reader import MAX_FIELD, CsvFile, Format, detect
 
 
@@ -61,27 +62,41 @@ def test_a_delimiter_that_is_named_is_taken(path):
     assert values(path, "id,x|name\n1|2\n", delimiter="|")[0] == ("id,x", "name")
 
 
-def test_excels_own_hint_is_obeyed_and_is_no_header(path):
-    assert values(path, "sep=;\r\nid;name\r\n1;a,b\r\n") == [("id", "name"), ("1", "a,b")]
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])
+@pytest.mark.parametrize("hint", ["sep={}", "SEP={}", '"sep={}"'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_excels_own_hint_is_obeyed_and_is_no_header(path, hint, delimiter, encoding):
+    lines = (hint.format(delimiter), f"id{delimiter}a;b,c|d", f'1{delimiter}"x,y;z|\t"')
+    if delimiter != "\t":
+        lines = (lines[0], f'id{delimiter}"a;b,c|d"', lines[2])
+    content = "".join(f"{line}\r\n" for line in lines).encode(encoding)
+    assert values(path, content) == [("id", "a;b,c|d"), ("1", "x,y;z|\t")]
+
+
+def test_a_hint_of_another_delimiter_than_the_one_that_is_named_is_the_header(path):
+    assert values(path, "sep=;\n1\n", delimiter=",")[0] == ("sep=;",)
 
 
 @pytest.mark.parametrize(
-    ("encoding", "mark", "found"),
+    ("encoding", "mark"),
     [
-        ("utf-8", b"", Format("utf-8", ",", 0)),
-        ("utf-8", codecs.BOM_UTF8, Format("utf-8", ",", 3)),
-        ("utf-16-le", codecs.BOM_UTF16_LE, Format("utf-16-le", ",", 2)),
-        ("utf-16-be", codecs.BOM_UTF16_BE, Format("utf-16-be", ",", 2)),
-        ("utf-16-le", b"", Format("utf-16-le", ",", 0)),
-        ("utf-16-be", b"", Format("utf-16-be", ",", 0)),
-        ("cp1251", b"", Format("cp1251", ",", 0)),
+        ("utf-8", b""),
+        ("utf-8", codecs.BOM_UTF8),
+        ("utf-16-le", codecs.BOM_UTF16_LE),
+        ("utf-16-be", codecs.BOM_UTF16_BE),
+        ("utf-16-le", b""),
+        ("utf-16-be", b""),
+        ("utf-32-le", codecs.BOM_UTF32_LE),
+        ("utf-32-be", codecs.BOM_UTF32_BE),
+        ("cp1251", b""),
+        ("cp866", b""),
     ],
 )
-def test_the_encoding_is_found(path, encoding, mark, found):
+def test_the_encoding_is_found(path, encoding, mark):
     text = "id,город,страна\n1,Москва,Россия\n2,Санкт-Петербург,Россия\n"
     if encoding.startswith("utf-16") and not mark:
         text = "id,city,country\n1,Zürich,Switzerland\n"
-    assert detected(path, mark + text.encode(encoding)) == found
+    assert detected(path, mark + text.encode(encoding)) == Format(encoding, ",")
 
 
 def test_utf_16_without_a_mark_is_found_where_most_letters_are_russian(path):
@@ -94,6 +109,85 @@ def test_russian_excel_is_read(path):
     assert values(path, text.encode("cp1251"))[1] == ("1", "Ёлка «Снежная»", "1 200,50 руб.")
 
 
+def test_a_russian_export_of_dos_is_read(path):
+    text = "id;Название;Цена\r\n1;Ёлка снежная;1 200,50 руб.\r\n2;№ 5 ШАР;10\r\n"
+    assert values(path, text.encode("cp866"))[1] == ("1", "Ёлка снежная", "1 200,50 руб.")
+
+
+TOWNS = [
+    "Москва",
+    "Санкт-Петербург",
+    "Новосибирск",
+    "Екатеринбург",
+    "Казань",
+    "Нижний Новгород",
+    "Челябинск",
+    "Самара",
+    "Омск",
+    "Уфа",
+    "Ростов-на-Дону",
+    "Красноярск",
+    "Воронеж",
+    "Пермь",
+    "Волгоград",
+    "Краснодар",
+    "Саратов",
+    "Тюмень",
+    "Тольятти",
+    "Ижевск",
+    "Барнаул",
+    "Орёл",
+    "Тверь",
+    "Йошкар-Ола",
+    "Элиста",
+    "Щёлково",
+    "Ессентуки",
+    "Юрга",
+    "Ялта",
+    "Хабаровск",
+    "Чита",
+    "Шахты",
+    "Жуковский",
+    "Ярославль",
+]
+GOODS = [
+    "папка",
+    "банан",
+    "структура",
+    "страсть",
+    "цена",
+    "товар",
+    "скидка",
+    "склад",
+    "остаток",
+    "стол",
+    "шкаф",
+    "молоко",
+    "хлеб",
+    "масло",
+    "вишня",
+    "перец",
+]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "cp866"])
+@pytest.mark.parametrize("case", [str, str.upper, str.lower])
+def test_one_russian_word_tells_the_code_pages_of_windows_and_dos_apart(path, encoding, case):
+    found = [detected(path, f"id,name\n1,{case(word)}\n".encode(encoding)).encoding for word in TOWNS + GOODS]
+    assert found == [encoding] * 50
+
+
+@pytest.mark.parametrize("text", ["日本語の名前と住所", "Привет, Ёжик!", "Ελληνικά ονόματα", "größer, café, naïve"])
+@pytest.mark.parametrize("broken", [b"\xff", b"\xe0", b"\x80"])
+def test_one_broken_byte_does_not_make_utf_8_into_another_encoding(path, text, broken):
+    content = "".join(f"{n},{text.replace(',', '')}\n" for n in range(3)).encode()
+    assert detected(path, b"id,name\n" + content + b"9,bro" + broken + b"ken\n").encoding == "utf-8"
+
+
+def test_western_letters_are_not_taken_for_russian_ones(path):
+    assert detected(path, "id,name\n1,Zürich café\n2,größer naïve\n".encode("cp1252")).encoding == "utf-8"
+
+
 def test_one_broken_byte_does_not_make_utf_8_into_cp1251(path):
     text = "id,name\n" + "".join(f"{n},Анна Каренина\n" for n in range(20))
     content = text.encode() + b"21,bro\xffken\n"
@@ -104,7 +198,7 @@ def test_one_broken_byte_does_not_make_utf_8_into_cp1251(path):
 
 def test_utf_16_that_is_named_and_has_no_mark_is_little_endian(path):
     content = "id,name\n1,Анна\n".encode("utf-16-le")
-    assert detected(path, content, encoding="utf-16") == Format("utf-16-le", ",", 0)
+    assert detected(path, content, encoding="utf-16") == Format("utf-16-le", ",")
 
 
 def test_utf_16_that_is_named_follows_its_mark(path):
@@ -114,6 +208,62 @@ def test_utf_16_that_is_named_follows_its_mark(path):
 
 def test_an_encoding_that_is_named_is_not_guessed_again(path):
     assert detected(path, "id,имя\n1,Анна\n".encode(), encoding="cp1251").encoding == "cp1251"
+
+
+def can_write(encoding: str) -> bool:
+    try:
+        return "id".encode(encoding) is not None
+    except (LookupError, UnicodeError):  # bytes to bytes, or of another system
+        return False
+
+
+# Python's for internet names read only what is whole and right.
+CODECS = set(aliases.values()) - {"idna", "punycode"}
+TEXT_CODECS = sorted(filter(can_write, CODECS))
+assert len(TEXT_CODECS) >= 90
+
+
+@pytest.mark.parametrize("encoding", TEXT_CODECS)
+def test_any_codec_of_python_is_taken_where_it_is_named(path, encoding):
+    content = 'id;name\r\n1;"a;b"\r\n2;two words\r\n'.encode(encoding)
+    assert values(path, content, encoding=encoding) == [("id", "name"), ("1", "a;b"), ("2", "two words")]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Zürich café €"),
+        ("cp866", "Ёлка №5"),
+        ("koi8-r", "Ёлка"),
+        ("gb18030", "北京市€"),
+        ("shift_jis", "東京ソ表"),
+        ("euc-kr", "서울"),
+        ("iso2022_jp", "東京"),
+        ("utf-7", "Ёлка"),
+        ("utf-8-sig", "Ёлка"),
+        ("utf-32", "Ёлка"),
+    ],
+)
+def test_letters_of_an_encoding_that_is_named_are_read(path, encoding, text):
+    content = f'sep=;\nid;name\n1;{text}\n2;"{text};\n{text}"\n'.encode(encoding)
+    assert values(path, content, encoding=encoding)[1:] == [("1", text), ("2", f"{text};\n{text}")]
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "shift_jis", "euc-kr", "utf-32-le", "cp1252", "utf-7"])
+def test_what_an_encoding_that_is_named_cannot_read_fails_its_row_only(path, encoding):
+    broken = {"utf-32-le": b"\xff\xff\xff\xff", "cp1252": b"\x81"}.get(encoding, b"\xff")
+    content = "id,name\n1,a\n2,".encode(encoding) + broken + "\n3,c\n".encode(encoding)
+    _, rows = read(path, content, encoding=encoding)
+    assert [row.number for row in rows if row.error] == [2]
+    assert f"which is not {encoding}" in str(rows[1].error)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["hex", "rot13", "zip", "idna", "punycode", "undefined", "latin-99", "", "a\0b", "../x"]
+)
+def test_what_is_no_text_encoding_is_refused_with_its_name_and_examples(path, encoding):
+    with pytest.raises(ConfigError, match=r"^encoding is `.*`; allowed is a text encoding .* such as utf-8, utf-16"):
+        read(path, b"id\n1\n", encoding=encoding)
 
 
 def test_a_character_cut_by_the_end_of_the_sample_does_not_change_the_encoding(path, monkeypatch):
@@ -370,6 +520,18 @@ def test_encoding_and_delimiter_of_ordinary_tables_are_found(scratch, data, enco
         rows = list(found.rows())
     assert [row.error for row in rows if row.error] == []
     assert [list(found.columns), *(list(row.values) for row in rows)] == table
+
+
+@given(
+    encoding=st.sampled_from(["cp1251", "cp866"]),
+    words=st.lists(
+        st.sampled_from([*TOWNS, *GOODS, "сыр", "хруст", "Пётр", "ООО", "да"]), min_size=3, max_size=8, unique=True
+    ),
+    cases=st.lists(st.sampled_from([str, str.upper, str.lower]), min_size=8, max_size=8),
+)
+def test_a_few_russian_words_in_any_case_tell_them_apart(scratch, encoding, words, cases):
+    text = "".join(f"{number},{case(word)}\n" for number, (word, case) in enumerate(zip(words, cases, strict=False), 1))
+    assert detected(scratch, f"id,name\n{text}".encode(encoding)).encoding == encoding
 
 
 @given(st.binary(max_size=300))
