@@ -4,6 +4,8 @@ Their message is a sentence for a person: what, with which value, what was allow
 It never holds a secret. Entry points translate them; nothing else catches them broadly.
 """
 
+from include.common.text import shown
+
 
 class HeadraceError(Exception):
     """Anything Headrace reports by a sentence instead of a stack trace."""
@@ -38,5 +40,5 @@ class ConflictError(PermanentError):
 
 def quoted(names: tuple[str, ...]) -> str:
     """Names for a message: `a`, `b`, `c`; a long list is cut with its length."""
-    shown = ", ".join(f"`{name}`" for name in names[:20])
-    return shown if len(names) <= 20 else f"{shown}, … ({len(names)} in all)"
+    first = ", ".join(f"`{shown(name)}`" for name in names[:20])
+    return first if len(names) <= 20 else f"{first}, … ({len(names)} in all)"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
 from include.common.http.errors import AccessError
+from include.common.text import shown
 from include.enrichment.ledger import Entry, Segment
 from include.enrichment.models import RowStatus
 from include.enrichment.progress import Meter, Progress
@@ -219,7 +220,7 @@ class Calls:
             answer = await self.caller.call(dict(zip(self.columns, row.values, strict=True)))
         except TransientError as error:
             self._outcome.transient += 1
-            self._outcome.note_error(f"row {number} ({row.key}): {error}")
+            self._outcome.note_error(f"row {number} ({shown(row.key)}): {error}")
             await self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))
             await self._failed_for_now(error)
         except AccessError as error:
@@ -229,7 +230,7 @@ class Calls:
         except PermanentError as error:
             self._outcome.failed += 1
             self._failures = 0
-            self._outcome.note_error(f"row {number} ({row.key}): {error}")
+            self._outcome.note_error(f"row {number} ({shown(row.key)}): {error}")
             await self.segment.append(Entry(number, RowStatus.FAILED, attempts, str(error)))
         else:
             self._outcome.ok += 1

@@ -17,6 +17,7 @@ from include.common.files import replacing
 from include.common.jsontext import decode
 from include.common.names import file_name
 from include.common.storage import Place, open_to_read
+from include.common.text import shown
 from include.enrichment.keys import SeenKeys
 from include.enrichment.templates import Template
 
@@ -164,7 +165,7 @@ def _check_keys(records: Place, template: Template, key: str) -> None:
                 raise PermanentError(f"output is `{template.text}`, but a record's `{key}` is null")
             value = str(found[key])
             if value != last and seen.note(value, number) is not None:
-                raise PermanentError(f"the transform returned the records of `{value}` in several places")
+                raise PermanentError(f"the transform returned the records of `{shown(value)}` in several places")
             last = value
 
 

@@ -7,11 +7,13 @@ from include.common.durations import say_duration
 from include.common.files import read_json, write_json
 from include.common.limits.rate_limit import parse_rate
 from include.common.telegram import escape
+from include.common.text import one_line, shown
 from include.enrichment.models import Counts
 from include.enrichment.run import Plan, RunFolder
 
 SHOWN_ERRORS = 3
-ERROR_LENGTH = 300
+# Characters of a line with a path or an address, which should stay whole.
+LINE = 600
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Report:
         lines = [f"{mark} <b>{escape(self.pipeline)}</b>: {self.state}", f"run {escape(self.run_id)}"]
         lines += [escape(line) for line in self._facts()]
         if self.note and self.state != "dry run":
-            lines.append(escape(self.note))
+            lines.append(escape(shown(self.note, LINE)))
         if self.link:
             lines.append(f'<a href="{html.escape(self.link)}">open the run</a>')
         return "\n".join(lines)
@@ -64,15 +66,15 @@ class Report:
         elif self.state == "dry run" and self.note:
             lines.append(self.note)
         lines.append(f"took {say_duration(self.seconds)}")
-        lines += [f"error: {shortened(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
-        lines += [f"- {shortened(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
+        lines += [f"error: {one_line(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
+        lines += [f"- {one_line(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
         if self.files == 1:
             lines.append(f"output: {self.outputs[0]}")
         elif self.files:
             lines.append(f"output: {self.files} files, the first {self.outputs[0]}")
         if self.errors_file:
             lines.append(f"rows that are not ok: {self.errors_file}")
-        return lines
+        return [shown(line, LINE) for line in lines]
 
 
 def read_report(folder: RunFolder) -> Report | None:
@@ -81,12 +83,6 @@ def read_report(folder: RunFolder) -> Report | None:
     if found is None:
         return None
     return Report(**{**found, "counts": Counts(**found["counts"]) if found["counts"] else None})
-
-
-def shortened(text: str, length: int = ERROR_LENGTH) -> str:
-    """One line of at most `length` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def foreseen(plan: Plan) -> str:

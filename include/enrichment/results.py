@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.common.errors import PermanentError
 from include.common.files import read_json, replacing, write_json
 from include.common.storage import open_to_read
+from include.common.text import one_line, shown
 from include.enrichment.ledger import ChunkLedger, read_entry
 from include.enrichment.models import OUTCOME, Counts, Pipeline, RowStatus, carried_outcome
 from include.enrichment.records import Published
@@ -126,7 +127,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
             values = [_visible(value) for value in (row.values + [""] * len(columns))[: len(columns)]]
             writer.writerow([*(values[index] for index in kept), row.status, row.attempts, row.error])
             if row.status is RowStatus.FAILED and row.error != NEVER_CALLED and len(first) < FIRST_ERRORS:
-                first.append(f"row {row.number} ({values[key]}): {row.error}")
+                first.append(one_line(f"row {row.number} ({shown(values[key])}): {row.error}"))
         text.flush()
         text.detach()
     counts = Counts(sum(ended.values()), ended[RowStatus.OK], ended[RowStatus.FAILED], ended[RowStatus.SKIPPED])

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from include.common.jsontext import decode, encode_line
 from include.common.storage import COPY_BYTES, open_to_read
+from include.common.text import shown
 from include.enrichment.models import Chunk, RowStatus
 from include.enrichment.run import RunFolder
 
@@ -125,7 +126,7 @@ class Marks:
         chunks = []
         for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
             rows = min(step * self._stride, self.rows - index * step * self._stride)
-            label = start.key if rows == 1 else f"rows {start.number}-{end.previous}"
+            label = shown(start.key) if rows == 1 else f"rows {start.number}-{end.previous}"
             length = end.offset - start.offset
             chunks.append(Chunk(index, label, start.number, end.previous, rows, start.offset, length))
         return chunks

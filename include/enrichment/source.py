@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from include.common.errors import BadInputError, quoted
 from include.common.storage import COPY_BYTES, Place, open_to_read
+from include.common.text import shown
 from include.enrichment.job import Job
 from include.enrichment.keys import SeenKeys
 from include.enrichment.models import Pipeline, RowStatus, carried_outcome
@@ -97,7 +98,7 @@ class _Sorter:
             self._reject(row, RowStatus.SKIPPED, f"the key `{self._job.key}` is empty")
             return
         if (first := self._seen.note(key, row.number)) is not None:
-            self._reject(row, RowStatus.SKIPPED, f"the key `{key}` was seen in row {first}")
+            self._reject(row, RowStatus.SKIPPED, f"the key `{shown(key)}` was seen in row {first}")
             return
         self._rows.call(row.number, key, values)
 

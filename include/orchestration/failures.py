@@ -11,11 +11,13 @@ from airflow.sdk import RetryDecision, RetryPolicy, get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
+from include.common.text import one_line
 from include.orchestration.memory import limit_memory, too_much
 
 log = logging.getLogger(__name__)
 # The XCom that holds the sentence of a failed try; Airflow clears it when the next try starts.
 ERROR = "error"
+LONGEST = 2000  # characters of it
 
 
 class TaskToRetry(AirflowException):
@@ -72,6 +74,7 @@ def _failure(error: Exception) -> Exception:
     elif isinstance(error, OSError):
         error = TransientError(f"{error.strerror or error}" + (f": `{error.filename}`" if error.filename else ""))
     sentence = str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
+    sentence = one_line(sentence, LONGEST)
     get_current_context()["ti"].xcom_push(key=ERROR, value=sentence)
     log.error("%s", sentence)
     if isinstance(error, PermanentError):

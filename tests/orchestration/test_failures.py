@@ -60,6 +60,16 @@ def test_an_unforeseen_error_keeps_its_type_for_airflow_to_retry(pushed):
     assert pushed == {"error": "KeyError: 'x'"}
 
 
+def test_a_sentence_is_one_line_without_characters_that_command_a_terminal(pushed):
+    with pytest.raises(AirflowFailException) as caught:
+        failing(BadInputError("the transform raised ValueError: \x1b[2J\n" + "x" * 9000 + "the end"))()
+    assert pushed["error"] == str(caught.value)
+    assert str(caught.value).isprintable()
+    assert str(caught.value).startswith(r"the transform raised ValueError: \x1b[2J xxx")
+    assert str(caught.value).endswith("xthe end")
+    assert len(str(caught.value)) == 2000
+
+
 def test_airflows_own_exceptions_pass(pushed):
     with pytest.raises(AirflowSkipException):
         failing(AirflowSkipException("dry run"))()

@@ -93,6 +93,16 @@ async def test_a_retry_calls_only_the_rows_that_have_no_end_yet(scene):
     assert scene.ended() == [(OK, 2), (FAILED, 1), (OK, 1)]
 
 
+async def test_a_long_key_does_not_push_the_reason_out_of_the_message(planning):
+    scene = Scene(planning)
+    key = "\x1b" + "k" * 5000
+    scene.chunks = planning.plan(f"id\n{key}\n")
+    scene.api.answers[key] = TransientError("500")
+    with pytest.raises(TransientError) as caught:
+        await scene.run(1)
+    assert str(caught.value) == rf"1 rows to call again; first: row 1 (\x1b{'k' * 26}…{'k' * 29}): 500"
+
+
 async def test_on_the_last_try_a_row_that_still_fails_is_recorded_and_the_run_goes_on(scene):
     scene.api.answers["1"] = TransientError("500")
     outcome = await scene.run(1, last=True)

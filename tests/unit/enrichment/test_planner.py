@@ -309,6 +309,27 @@ def test_no_more_tasks_than_rows(planning):
     assert [chunk.label for chunk in chunks] == ["1", "2"]
 
 
+def test_a_task_is_named_by_its_key_as_people_may_be_shown_it(planning):
+    keys = ["\x1b[2J", "a\u202eb", "k" * 5000, '"two\nlines"']
+    chunks = planning.plan("id\n" + "".join(f"{key}\n" for key in keys))
+    assert [chunk.label for chunk in chunks] == [r"\x1b[2J", r"a\u202eb", f"{'k' * 30}…{'k' * 29}", r"two\nlines"]
+    assert [row.key for row in called(planning, chunks)] == ["\x1b[2J", "a\u202eb", "k" * 5000, "two\nlines"]
+
+
+def test_the_reason_of_a_repeated_key_shows_it_escaped_and_cut(planning):
+    planning.plan(f"id\n\x1b[2J\n\x1b[2J\n{'k' * 5000}\n{'k' * 5000}\n")
+    assert [reject["error"] for reject in rejected(planning)] == [
+        r"line 3: the key `\x1b[2J` was seen in row 1",
+        f"line 5: the key `{'k' * 30}…{'k' * 29}` was seen in row 3",
+    ]
+
+
+def test_the_columns_that_a_message_names_are_shown_escaped_and_cut(planning):
+    assert refused(planning, f"\x1b[2J,{'c' * 5000}\n1,2\n").endswith(
+        rf"no key column `id`; the columns found are `\x1b[2J`, `{'c' * 30}…{'c' * 29}`"
+    )
+
+
 def test_twenty_rows_are_twenty_tasks(planning):
     assert [chunk.rows for chunk in planning.plan(numbered(20), tasks=5)] == [1] * 20
 

@@ -6,7 +6,7 @@ import pytest
 
 from include.common.telegram import plain, units
 from include.enrichment.models import Counts
-from include.enrichment.report import Report, foreseen, read_report, shortened
+from include.enrichment.report import Report, foreseen, read_report
 
 REPORT = Report(
     pipeline="csv_processing",
@@ -122,6 +122,23 @@ def test_a_line_end_in_an_error_does_not_break_the_line():
     assert "- row 1 (a): first second" in text.splitlines()[-1]
 
 
+COMMAND = "\x1b[2J\u202e"
+
+
+def test_no_character_of_the_data_commands_the_terminal_or_reorders_a_line():
+    report = changed(
+        problems=[f"key {COMMAND}"],
+        first_errors=[f"row 1 ({COMMAND}): 404"],
+        outputs=[f"/{COMMAND}.json"],
+        files=1,
+        errors_file=f"/{COMMAND}.csv",
+        note=COMMAND,
+    )
+    for text in (report.as_text(), plain(report.as_html())):
+        assert all(line.isprintable() for line in text.splitlines())
+        assert text.count(r"\x1b[2J\u202e") >= 4
+
+
 def test_what_was_written_is_read_back(planning):
     REPORT.write(planning.folder)
     assert read_report(planning.folder) == REPORT
@@ -141,14 +158,6 @@ def test_a_run_whose_plan_made_no_folder_can_be_reported(planning):
 
 def test_a_run_without_a_report_has_none(planning):
     assert read_report(planning.folder) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "length", "expected"),
-    [("abc", 3, "abc"), ("abcd", 3, "ab…"), (" a \n b\t c ", 10, "a b c"), ("", 3, "")],
-)
-def test_a_text_is_shortened_to_one_line(text, length, expected):
-    assert shortened(text, length) == expected
 
 
 @pytest.mark.parametrize(

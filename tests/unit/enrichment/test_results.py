@@ -223,6 +223,17 @@ def test_whatever_an_api_says_errors_csv_can_hold_it(planning):
     assert found.counts.failed == 2
 
 
+def test_an_odd_key_is_shown_escaped_and_cut_so_that_the_reason_stays_in_sight(planning):
+    keys = ["\x1b[2J\u202e", "k" * 5000]
+    planning.plan(f"id,name\n{keys[0]},a\n{keys[1]},b\n", **ONE_CHUNK)
+    planning.answered(Entry(1, FAILED, 1, "404: `\x1b[0m`"), Entry(2, FAILED, 1, "500: " + "x" * 1000))
+    found = tallied(planning)
+    assert found.first_errors[0] == r"row 1 (\x1b[2J\u202e): 404: `\x1b[0m`"
+    assert found.first_errors[1].startswith(f"row 2 ({'k' * 30}…{'k' * 29}): 500: xxx")
+    assert len(found.first_errors[1]) == 300
+    assert [row[0] for row in errors(planning)[1:]] == keys
+
+
 def test_errors_csv_can_be_fed_back_as_an_input(planning):
     planning.plan(MIXED)
     tallied(planning)
