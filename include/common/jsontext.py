@@ -5,6 +5,7 @@ NaN as null without a word; each of these is noticed here and left to `json`.
 """
 
 import json
+import sys
 from typing import Any
 
 import orjson
@@ -13,20 +14,29 @@ import orjson
 # text or a fraction; then `json` is only slower.)
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG = b"0" * 19
-_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"\x00'))
-_CURLY_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
-def decode(text: bytes) -> Any:
+class TooLargeError(ValueError):
+    """A JSON text that nobody can work with; the message ends a sentence: "is nested …", "holds an integer …"."""
+
+
+def decode(text: bytes, deepest: int = sys.maxsize) -> Any:
     """The value of a JSON text, as `json.loads` gives it.
 
-    Raises what that raises: `ValueError` for what is no JSON, `RecursionError` for what is nested too deep.
+    Raises `ValueError` for what is no JSON, `TooLargeError` where dicts and lists are nested deeper than `deepest` (or
+    than Python can read), or an integer has more digits than Python reads.
     """
     try:
         value = orjson.loads(text)
     except ValueError:
-        return json.loads(text)
-    return json.loads(text) if _LONG in text.translate(_DIGITS) else value
+        value = _decode(text, deepest)
+    else:
+        if _LONG in text.translate(_DIGITS):
+            value = _decode(text, deepest)
+    # Most answers have too few brackets to be deep, and to count them is far cheaper than to walk.
+    if text.count(b"[") + text.count(b"{") > deepest and _is_deeper(value, deepest):
+        raise TooLargeError(f"is nested deeper than {deepest} levels")
+    return value
 
 
 def encode(value: Any) -> bytes:
@@ -52,33 +62,23 @@ def _encode(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def is_deeper(text: bytes, value: Any, limit: int) -> bool:
-    """Whether `value`, read from `text`, has dicts and lists nested more than `limit` deep."""
-    if len(text) <= 2 * limit:  # each level takes two bytes
-        return False
-    if b"\\" in text:
-        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # The brackets alone, with pairs of quotes that have none between them taken out: all quotes are gone only where no
-    # string holds a bracket. Then each round takes off the innermost level. All this is far cheaper than a walk.
-    brackets = text.translate(None, _NOT_BRACKETS).replace(b'""', b"").translate(_CURLY_TO_SQUARE)
-    if brackets.strip(b"[]"):
-        return _is_deeper(value, limit)
-    for _ in range(limit):
-        brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return False
-    return bool(brackets)
+def _decode(text: bytes, deepest: int) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise TooLargeError(f"is nested deeper than {min(deepest, sys.getrecursionlimit())} levels") from error
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError as error:  # the one other thing that Python does not read
+        raise TooLargeError(f"holds an integer of more than {sys.get_int_max_str_digits()} digits") from error
 
 
 def _is_deeper(value: Any, limit: int) -> bool:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(limit):
-        level = [
-            item
-            for held in level
-            for item in (held.values() if type(held) is dict else held)
-            if type(item) is dict or type(item) is list
-        ]
+    """Whether dicts and lists are nested more than `limit` deep in `value`."""
+    level = [value]
+    for _ in range(limit + 1):
+        level = [item for item in level if type(item) is dict or type(item) is list]
         if not level:
             return False
-    return bool(level)
+        level = [item for held in level for item in (held.values() if type(held) is dict else held)]
+    return True

@@ -1,7 +1,8 @@
 """What an answer means for its row: a value, or an error that says whether another try may help.
 
 408, 425, 429, 5xx, a body that is no JSON and a soft error are transient; 401 and 403 concern every row; any other
-status from 300 on is permanent for the row (RFC 9110, RFC 6585, RFC 8470).
+status from 300 on, and JSON that is too deep or too long to be worked with, is permanent for the row (RFC 9110,
+RFC 6585, RFC 8470).
 """
 
 from collections.abc import Callable, Mapping
@@ -52,12 +53,12 @@ class AnswerReader:
             if answer.status == 204 and not self._expected:
                 return None
         try:
-            value = jsontext.decode(answer.body)
-        except (ValueError, RecursionError) as error:
+            value = jsontext.decode(answer.body, MAX_DEPTH)
+        except jsontext.TooLargeError as error:
+            raise PermanentError(f"the answer {error}") from error
+        except ValueError as error:
             said = f"{answer.status} with a body that is not JSON: {self._excerpt(answer.body)}"
             raise TransientError(said, self._wait(answer)) from error
-        if jsontext.is_deeper(answer.body, value, MAX_DEPTH):
-            raise PermanentError(f"the answer is nested deeper than {MAX_DEPTH} levels")
         if self._expected:
             self._check_expected(value, self._expected, answer)
         return value
@@ -76,13 +77,12 @@ class AnswerReader:
         raise PermanentError(said)
 
     def _check_expected(self, value: Any, expected: Expected, answer: Answer) -> None:
-        found = value if isinstance(value, Mapping) else {}
-        wanted = found.get(expected.key)
+        wanted = _at(value, expected.key)
         if wanted not in (None, "", [], {}) and (expected.kind == "any" or isinstance(wanted, Mapping)):
             return
-        note = next((found[name] for name in expected.notes if name in found), None)
-        said = f": {self._endpoint.without_secrets(str(note))[:QUOTED_LENGTH]}" if note else ""
-        raise TransientError(f"200 without `{expected.key}`{said}", self._wait(answer))
+        note = next((value[name] for name in expected.notes if isinstance(value, Mapping) and value.get(name)), None)
+        said = self._endpoint.without_secrets(str(note))[:QUOTED_LENGTH] if note else self._excerpt(answer.body)
+        raise TransientError(f"{answer.status} without `{expected.key}`: {said}", self._wait(answer))
 
     def _wait(self, answer: Answer) -> float | None:
         return retry_after(answer.headers.get("Retry-After"), self._clock())
@@ -93,3 +93,12 @@ class AnswerReader:
             text = text[: -max(map(len, self._endpoint.secrets), default=1)]
         text = " ".join(text.split())
         return f"`{text[:QUOTED_LENGTH]}{'…' * (len(text) > QUOTED_LENGTH)}`" if text else "(empty)"
+
+
+def _at(value: Any, path: str) -> Any:
+    """What stands at `data.items` in an answer, None where that is not there; a key of the whole name goes before."""
+    if isinstance(value, Mapping) and path in value:
+        return value[path]
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

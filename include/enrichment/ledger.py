@@ -235,7 +235,7 @@ def read_entry(line: bytes) -> Entry | None:
     try:
         found = decode(line)
         n, status, attempts = found["n"], RowStatus(found["status"]), found["attempts"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return None
     whole = type(n) is int and type(attempts) is int and attempts >= 0 and status in _CODES
     return Entry(n, status, attempts, found.get("error"), found.get("answer")) if whole else None

@@ -80,8 +80,9 @@ class Request:
 class Expected:
     """What an answer of status 200 must hold, for APIs that report trouble with 200 (a soft error).
 
-    `key` must be there and not be empty, an object where `kind` is "object"; where it is not, the text under the first
-    of `notes` says why.
+    `key` is a path of keys, `data.items`, or one key that is called so as a whole, such as `Time Series (Daily)`. What
+    stands there must not be null or empty, and is an object where `kind` is "object"; where it is not, the text under
+    the first of `notes` says why, else the answer itself.
     """
 
     key: str
@@ -89,6 +90,8 @@ class Expected:
     kind: str = "any"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.key, str) or not self.key.strip():
+            raise ConfigError(f"expected.key is `{self.key}`; allowed is a key or a path of keys such as data.items")
         _one_of("expected.kind", self.kind, ("any", "object"))
 
 

@@ -2,12 +2,13 @@
 
 import json
 import math
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.common.jsontext import decode, encode, is_deeper
+from include.common.jsontext import TooLargeError, decode, encode
 
 SCALARS = (
     st.none()
@@ -94,7 +95,7 @@ def test_what_is_no_json_is_a_value_error(text):
 
 
 def test_what_is_nested_without_end_is_refused():
-    with pytest.raises((ValueError, RecursionError)):
+    with pytest.raises(TooLargeError, match=f"deeper than {sys.getrecursionlimit()} levels"):
         decode(b"[" * 100_000)
 
 
@@ -133,24 +134,32 @@ NESTED = st.recursive(
 
 
 @given(NESTED, st.integers(1, 6), st.sampled_from(["utf-8", "utf-16-le"]), st.booleans())
-def test_the_depth_is_told_from_the_brackets_outside_of_strings(value, limit, encoding, escaped):
+def test_a_text_is_read_unless_it_is_nested_deeper_than_allowed(value, deepest, encoding, escaped):
     text = json.dumps(value, ensure_ascii=escaped).encode(encoding)
-    assert is_deeper(text, value, limit) == (depth(value) > limit)
+    if depth(value) <= deepest:
+        assert decode(text, deepest) == value
+    else:
+        with pytest.raises(TooLargeError, match=f"^is nested deeper than {deepest} levels$"):
+            decode(text, deepest)
 
 
-@pytest.mark.parametrize(("levels", "deeper"), [(99, False), (100, False), (101, True), (900, True)])
-@pytest.mark.parametrize("inside", [b"1", b"", b'"]"', b'"\\""'])
-def test_a_hundred_levels_are_not_deeper_than_a_hundred(levels, deeper, inside):
-    text = b"[" * levels + inside + b"]" * levels
-    assert is_deeper(text, decode(text), 100) is deeper
+@pytest.mark.parametrize("levels", [101, 1023, 1024, 1025, 10_000, 1_000_000])
+@pytest.mark.parametrize("bracket", [(b"[", b"]"), (b'{"a":', b"}")])
+def test_however_deep_a_text_is_it_is_refused_with_the_depth_that_was_allowed(levels, bracket):
+    with pytest.raises(TooLargeError, match="deeper than 100 levels"):
+        decode(bracket[0] * levels + b"1" + bracket[1] * levels, 100)
 
 
-def test_brackets_in_strings_cannot_hide_a_depth():
-    text = b'["]",' * 200 + b"1" + b',"["]' * 200
-    assert is_deeper(text, decode(text), 100)
+def test_a_hundred_levels_are_not_deeper_than_a_hundred():
+    assert decode(b"[" * 100 + b"]" * 100, 100) == json.loads(b"[" * 100 + b"]" * 100)
 
 
-def test_many_values_side_by_side_are_not_deep():
-    text = b"[" + b'{"a": {}},' * 500 + b"{}]"
-    assert not is_deeper(text, decode(text), 3)
-    assert is_deeper(text, decode(text), 2)
+def test_brackets_in_texts_are_no_depth():
+    text = json.dumps(["[" * 500, {"{" * 500: 1}]).encode()
+    assert decode(text, 2) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", [b"1" * 5000, b'{"a": [-%s]}' % (b"9" * 4301)])
+def test_an_integer_that_python_does_not_read_is_refused_with_the_reason(text):
+    with pytest.raises(TooLargeError, match="^holds an integer of more than 4300 digits$"):
+        decode(text)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from include.common.errors import PermanentError, TransientError
+from include.common.errors import ConfigError, PermanentError, TransientError
 from include.common.http.endpoint import Endpoint
 from include.common.http.errors import AccessError
 from include.enrichment.answer import Answer, AnswerReader
@@ -42,7 +42,10 @@ def test_any_success_is_an_answer(status):
     [
         (200, b"<p>s3cr3t-key</p>", TransientError, "200 with a body that is not JSON: `<p>***</p>`"),
         (200, b"[" * 101 + b"]" * 101, PermanentError, "the answer is nested deeper than 100 levels"),
+        (200, b"[" * 10_000 + b"]" * 10_000, PermanentError, "the answer is nested deeper than 100 levels"),
+        (200, b'{"a": %s}' % (b"1" * 5000), PermanentError, "the answer holds an integer of more than 4300 digits"),
         (200, b'{"note": "later"}', TransientError, "200 without `count`: later"),
+        (200, b'{"error": "s3cr3t-key"}', TransientError, '200 without `count`: `{"error": "***"}`'),
         (401, b"", AccessError, "401: http://h refuses the credentials (from API_URL)"),
         (429, b"slow\ndown", TransientError, "429: `slow down`"),
         (404, b"", PermanentError, "404"),
@@ -52,6 +55,36 @@ def test_what_is_no_answer_is_an_error_that_says_why(status, body, error, said):
     with pytest.raises(error) as caught:
         value(body, status, Expected("count", ("note",)))
     assert str(caught.value).replace("http://h/", "http://h") == said
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("items", b'{"items": [1]}'),
+        ("data.items", b'{"data": {"items": [1]}}'),
+        ("data.items", b'{"data.items": 1, "data": {"items": null}}'),
+        ("Time Series (Daily)", b'{"Time Series (Daily)": {"a": 1}}'),
+        ("data.n", b'{"data": {"n": 0}}'),
+    ],
+)
+def test_an_answer_with_something_at_the_expected_path_is_an_answer(key, body):
+    assert value(body, expected=Expected(key)) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"data": {}}', b'{"data": {"items": []}}', b'{"data": [{"items": 1}]}', b'{"items": 1}', b'{"data": "items"}']
+    + [b'{"data.items": null, "data": {"items": 1}}', b"[]", b"null", b'"data.items"'],
+)
+def test_an_answer_with_nothing_at_the_expected_path_is_worth_another_try(body):
+    with pytest.raises(TransientError, match=r"^200 without `data\.items`: `"):
+        value(body, expected=Expected("data.items"))
+
+
+@pytest.mark.parametrize("key", ["", " ", None])
+def test_no_path_to_expect_is_a_configuration_error(key):
+    with pytest.raises(ConfigError, match=f"expected.key is `{key}`; allowed is a key or a path of keys"):
+        Expected(key)
 
 
 def test_the_clock_is_looked_at_only_for_an_error_that_may_pass():

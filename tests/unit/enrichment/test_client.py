@@ -13,7 +13,7 @@ from aiohttp.test_utils import RawTestServer, TestServer, unused_port
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.common.errors import ConfigError, HeadraceError, PermanentError, TransientError
+from include.common.errors import ConfigError, PermanentError, TransientError
 from include.common.http.endpoint import Endpoint
 from include.common.http.errors import AccessError
 from include.common.http.redaction import redacted
@@ -342,7 +342,7 @@ async def test_a_body_that_is_no_json_is_worth_another_try(demo):
         await call(demo.url, path="/countries/{id}")
 
 
-@pytest.mark.parametrize("body", [b"", b"   ", b'{"a": 1', b'{"a": 1} x', b"\xff\xfe\xff", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"   ", b'{"a": 1', b'{"a": 1} x', b"\xff\xfe\xff"])
 async def test_no_broken_body_is_taken_for_an_answer(serve, body):
     server = await serve(body=body)
     with pytest.raises(TransientError, match="not JSON"):
@@ -351,7 +351,7 @@ async def test_no_broken_body_is_taken_for_an_answer(serve, body):
 
 async def test_an_answer_nested_too_deep_to_be_worked_with_fails_its_row(serve):
     server = await serve(body=b'{"a":' * 600 + b"1" + b"}" * 600)
-    with pytest.raises(HeadraceError):
+    with pytest.raises(PermanentError, match="deeper than 100 levels"):
         await call(server.url)
 
 
