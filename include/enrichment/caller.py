@@ -29,9 +29,12 @@ FIRST_WORD_AFTER = 1.0
 
 
 class Caller(Protocol):
-    """What makes a call; `Client` is the real one."""
+    """What makes a call; `Client` is the real one.
 
-    async def call(self, row: Mapping[str, str]) -> Any: ...
+    It awaits `permit` before each further request that the call takes.
+    """
+
+    async def call(self, row: Mapping[str, str], permit: Callable[[], Awaitable[None]]) -> Any: ...
 
 
 class Pace(Protocol):
@@ -83,6 +86,10 @@ class Outcome:
     def note_error(self, error: str) -> None:
         """Keep the first error, to say something of it."""
         self.first_error = self.first_error or error
+
+
+class _NotPermitted(Exception):
+    """A call that was led on may not send its next request: it ends without an answer, as if never made."""
 
 
 async def _never_stopped() -> HeadraceError | None:
@@ -184,6 +191,10 @@ class Calls:
             self._waiting.discard(worker)
         return not self._halted.is_set()
 
+    async def _permit(self) -> None:
+        if not await self._may_start():
+            raise _NotPermitted
+
     async def _watch(self) -> None:
         tell_at = self.clock() + FIRST_WORD_AFTER
         while True:
@@ -217,7 +228,9 @@ class Calls:
         number = row.n
         attempts = self.standing.attempts(number) + 1
         try:
-            answer = await self.caller.call(dict(zip(self.columns, row.values, strict=True)))
+            answer = await self.caller.call(dict(zip(self.columns, row.values, strict=True)), self._permit)
+        except _NotPermitted:
+            return
         except TransientError as error:
             self._outcome.transient += 1
             self._outcome.note_error(f"row {number} ({shown(row.key)}): {error}")

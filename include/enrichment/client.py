@@ -7,7 +7,7 @@ told in `answer.py`.
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -18,12 +18,12 @@ from include.common.http.endpoint import Endpoint
 from include.common.http.proxy import is_proxied, with_netrc
 from include.enrichment.addressing import Addressing
 from include.enrichment.answer import Answer, AnswerReader
-from include.enrichment.deadline import Deadlines
 from include.enrichment.models import Expected, Request
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 READ_BYTES = 64 * 1024
+Permit = Callable[[], Awaitable[None]]
 
 
 class Client:
@@ -48,10 +48,8 @@ class Client:
         self._addressing = Addressing(request, endpoint, key)
         self._reader = AnswerReader(endpoint, expected, clock)
         self._session: aiohttp.ClientSession | None = None
-        self._deadlines: Deadlines | None = None
 
     async def __aenter__(self) -> "Client":
-        self._deadlines = Deadlines(self._request.timeout)
         # A proxy is left to aiohttp to look up: one that it is told is also told the session's headers, credentials
         # among them.
         proxied = await asyncio.to_thread(is_proxied, self._host)
@@ -61,42 +59,58 @@ class Client:
         headers = {"Accept": "application/json", "User-Agent": "headrace", **self._endpoint.headers}
         if authorization := self._endpoint.basic_authorization():
             headers.setdefault("Authorization", authorization)
-        # The number of calls in flight is the caller's to bound: a second limit here would hide the first.
-        connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             headers=headers,
-            connector=connector,
+            # The number of calls in flight is the caller's to bound: a second limit here would hide the first.
+            connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),  # `call` has the request's own
+            timeout=aiohttp.ClientTimeout(total=None),  # `_send` has the request's own
             trust_env=proxied,
+            middlewares=(_sent_once,),
         )
-        # A GET whose connection breaks would be sent once more behind our back: the ledger would count one call, the
-        # server two. There is no public way to say so.
-        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._session:
             await self._session.close()
-        if self._deadlines:
-            self._deadlines.close()
 
-    def url_for(self, row: Mapping[str, str]) -> str:
-        """The URL of a row's call; raises `PermanentError` for a value that would change the path itself."""
-        return self._addressing.text_for(row)
-
-    async def call(self, row: Mapping[str, str]) -> Any:
+    async def call(self, row: Mapping[str, str], permit: Permit) -> Any:
         """The decoded JSON that answers for `row` (column -> value).
 
+        `permit` is awaited before each further request that a redirect leads to; what it raises ends the call.
         Raises `TransientError` where a later try may succeed, `AccessError` for 401 and 403, `PermanentError` else.
         """
-        return self._reader.value(await self._answer(row))
+        addressing = self._addressing
+        method, url, headers = self._request.method, addressing.url_for(row), addressing.headers_for(row)
+        body = addressing.json_for(row)
+        answer = await self._send(method, url, headers, body)
+        sent: set[tuple[str, URL]] = set()
+        while answer.status in REDIRECTS and "Location" in answer.headers:
+            sent.add((method, url))
+            url = self._target(url, answer)
+            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+                method, body = "GET", None
+            if (method, url) in sent:
+                raise PermanentError(f"{answer.status}: a redirect in a circle")
+            if len(sent) > MAX_REDIRECTS:
+                raise PermanentError(f"more than {MAX_REDIRECTS} redirects")
+            await permit()
+            answer = await self._send(method, url, headers, body)
+        return self._reader.value(answer)
 
-    async def _answer(self, row: Mapping[str, str]) -> Answer:
-        assert self._deadlines is not None, "use `async with`"
+    async def _send(self, method: str, url: URL, headers: dict[str, str] | None, body: Any) -> Answer:
+        """One request and its whole answer; of a redirect the body is left."""
+        assert self._session is not None, "use `async with`"
         try:
-            with self._deadlines.start():
-                return await self._exchange(row)
+            async with asyncio.timeout(self._request.timeout):
+                response = await self._session.request(method, url, headers=headers, json=body, allow_redirects=False)
+                try:
+                    led_on = response.status in REDIRECTS and "Location" in response.headers
+                    content = b"" if led_on else await self._body(response.content)
+                    return Answer(response.status, response.headers, content)
+                finally:
+                    if not response.closed:
+                        response.release()
         except TimeoutError as error:
             raise TransientError(f"no complete answer within {self._request.timeout:g} s") from error
         except (aiohttp.ClientConnectorCertificateError, ssl.SSLError) as error:
@@ -106,36 +120,17 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             raise TransientError(self._clean(f"connection failed: {error or type(error).__name__}")) from error
 
-    async def _exchange(self, row: Mapping[str, str]) -> Answer:
-        assert self._session is not None
-        addressing = self._addressing
-        method, url, headers = self._request.method, addressing.url_for(row), addressing.headers_for(row)
-        body = addressing.json_for(row)
-        for _ in range(MAX_REDIRECTS + 1):
-            response = await self._session.request(method, url, headers=headers, json=body, allow_redirects=False)
-            try:
-                status = response.status
-                if status not in REDIRECTS or "Location" not in response.headers:
-                    return Answer(status, response.headers, await self._body(response.content))
-                url = self._redirect(response)
-            finally:
-                if not response.closed:
-                    response.release()
-            if status == 303 or (status in (301, 302) and method == "POST"):
-                method, body = "GET", None
-        raise PermanentError(f"more than {MAX_REDIRECTS} redirects")
-
-    def _redirect(self, response: aiohttp.ClientResponse) -> URL:
+    def _target(self, url: URL, answer: Answer) -> URL:
         """Where a redirect leads: the same host only, and never from https to http, for credentials go along."""
         try:
-            target = response.url.join(URL(response.headers["Location"]))
+            target = url.join(URL(answer.headers["Location"])).with_fragment(None)
         except ValueError as error:
             raise PermanentError("a redirect to something that is no URL") from error
         upgrade = (self._host.scheme, target.scheme) == ("http", "https") and self._host.is_default_port()
         same_port = target.port == self._host.port or (upgrade and target.is_default_port())
         if target.host != self._host.host or not same_port or (self._host.scheme, target.scheme) == ("https", "http"):
             raise PermanentError(
-                f"{response.status}: a redirect to {target.scheme}://{target.authority} was not followed; "
+                f"{answer.status}: a redirect to {target.scheme}://{target.authority} was not followed; "
                 f"allowed is the same host, {self._host.host}:{self._host.port}"
             )
         return target
@@ -154,3 +149,16 @@ class Client:
 
     def _clean(self, text: str) -> str:
         return self._endpoint.without_secrets(text)
+
+
+async def _sent_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Where a kept connection breaks, aiohttp sends a GET once more: the ledger would count one call, the server two.
+
+    It does so for these errors only.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error) or type(error).__name__) from error

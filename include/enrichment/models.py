@@ -38,7 +38,7 @@ class Request:
     `connection` is the Airflow connection that holds the address and the credentials; `address_variable` is an
     environment variable that may hold the address instead; `demo_path` is where the demo API answers such calls.
     `shown_path` stands for the path in messages, where that holds more than everybody may see.
-    `timeout` is in seconds for a whole call, `max_bytes` caps the decompressed answer.
+    `timeout` is in seconds for each request with its whole answer, `max_bytes` caps the decompressed answer.
     """
 
     connection: str

@@ -3,9 +3,12 @@
 aiohttp's own `trust_env` looks both up anew for every request, in two threads, which takes longer than the request.
 """
 
+import netrc
+import os
 from dataclasses import replace
+from pathlib import Path
+from urllib.request import getproxies, proxy_bypass
 
-from aiohttp.helpers import basicauth_from_netrc, get_env_proxy_for_url, netrc_from_env
 from yarl import URL
 
 from include.common.http.endpoint import Endpoint
@@ -13,13 +16,7 @@ from include.common.http.endpoint import Endpoint
 
 def is_proxied(url: URL) -> bool:
     """Whether the environment names a proxy for this host, over http or, where a redirect leads there, https."""
-    for scheme in (url.scheme, "https"):
-        try:
-            get_env_proxy_for_url(URL.build(scheme=scheme, host=url.host or "", port=url.port))
-        except LookupError:
-            continue
-        return True
-    return False
+    return not {url.scheme, "https"}.isdisjoint(getproxies()) and not proxy_bypass(url.host or "")
 
 
 def with_netrc(endpoint: Endpoint) -> Endpoint:
@@ -27,7 +24,11 @@ def with_netrc(endpoint: Endpoint) -> Endpoint:
     if endpoint.basic_authorization() or any(name.lower() == "authorization" for name in endpoint.headers):
         return endpoint
     try:
-        found = basicauth_from_netrc(netrc_from_env(), URL(endpoint.url).host or "")
-    except LookupError:
+        file = os.environ.get("NETRC") or Path.home() / ".netrc"
+        found = netrc.netrc(file).authenticators(URL(endpoint.url).host or "")
+    except (OSError, netrc.NetrcParseError, RuntimeError):  # no file, none that can be read, or no home
         return endpoint
-    return replace(endpoint, login=found.login, password=found.password)
+    if found is None:
+        return endpoint
+    login, account, password = found
+    return replace(endpoint, login=login or account, password=password)

@@ -161,5 +161,5 @@ def test_brackets_in_texts_are_no_depth():
 
 @pytest.mark.parametrize("text", [b"1" * 5000, b'{"a": [-%s]}' % (b"9" * 4301)])
 def test_an_integer_that_python_does_not_read_is_refused_with_the_reason(text):
-    with pytest.raises(TooLargeError, match="^holds an integer of more than 4300 digits$"):
+    with pytest.raises(TooLargeError, match=r"^holds an integer of more than 4300 digits$"):
         decode(text)

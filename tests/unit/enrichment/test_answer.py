@@ -73,8 +73,10 @@ def test_an_answer_with_something_at_the_expected_path_is_an_answer(key, body):
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"data": {}}', b'{"data": {"items": []}}', b'{"data": [{"items": 1}]}', b'{"items": 1}', b'{"data": "items"}']
-    + [b'{"data.items": null, "data": {"items": 1}}', b"[]", b"null", b'"data.items"'],
+    [
+        *(b'{"data": {}}', b'{"data": {"items": []}}', b'{"data": [{"items": 1}]}', b'{"data": "items"}'),
+        *(b'{"items": 1}', b'{"data.items": null, "data": {"items": 1}}', b"[]", b"null", b'"data.items"'),
+    ],
 )
 def test_an_answer_with_nothing_at_the_expected_path_is_worth_another_try(body):
     with pytest.raises(TransientError, match=r"^200 without `data\.items`: `"):

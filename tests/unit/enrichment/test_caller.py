@@ -68,7 +68,7 @@ class FakeApi:
         self.in_flight = 0
         self.peak = 0
 
-    async def call(self, row):
+    async def call(self, row, permit=None):
         self.calls.append(row["id"])
         self.starts.append(self.time.now)
         self.in_flight += 1
@@ -190,7 +190,7 @@ async def test_the_call_gets_the_row_by_its_columns(scene):
     seen = []
 
     class Api:
-        async def call(self, row):
+        async def call(self, row, permit=None):
             seen.append(dict(row))
 
     scene.api = Api()
@@ -295,11 +295,11 @@ async def test_refused_credentials_stop_the_task_at_once(scene, status):
 
 async def test_refused_credentials_abandon_the_calls_in_flight(scene):
     class Api(FakeApi):
-        async def call(self, row):
+        async def call(self, row, permit=None):
             if row["id"] == "k3":
                 self.calls.append("k3")
                 raise AccessError("401: refused")
-            return await super().call(row)
+            return await super().call(row, permit)
 
     scene.api = Api(scene.time)
     with pytest.raises(AccessError):
@@ -579,3 +579,32 @@ async def test_progress_says_how_long_the_limit_makes_it_wait(scene):
     told = []
     await scene.run(keys(2), in_flight=1, pace=EvenPace(scene.time, interval=30), tell=listener(told))
     assert "waiting 29 s for the limit" in told[0].line()
+
+
+class LedOn(FakeApi):
+    """An API that answers each call only after a second request, as one that redirects does."""
+
+    async def call(self, row, permit=None):
+        await super().call(row, permit)
+        await permit()
+        return await super().call(row, permit)
+
+
+async def test_every_request_of_a_call_keeps_to_the_pace(scene):
+    scene.api = LedOn(scene.time)
+    await scene.run(keys(3), in_flight=1, pace=EvenPace(scene.time, interval=30))
+    assert scene.api.starts == [0, 30, 60, 90, 120, 150]
+
+
+async def test_every_request_of_a_call_counts_in_the_budget_and_a_call_cut_short_is_left(scene):
+    scene.api = LedOn(scene.time)
+    outcome = await scene.run(keys(9), in_flight=1, allowance=Budget(5), over_budget="skipped: budget")
+    assert (outcome.ok, outcome.failed, outcome.transient, outcome.left) == (2, 0, 0, "skipped: budget")
+    assert scene.api.calls == ["k1", "k1", "k2", "k2", "k3"]
+    assert scene.standing() == {1: (OK, 1), 2: (OK, 1)}
+
+
+async def test_a_call_that_waits_for_its_next_request_gives_way_to_a_deadline(scene):
+    scene.api = LedOn(scene.time)
+    outcome = await scene.run(keys(2), in_flight=1, pace=EvenPace(scene.time, interval=3600), deadline=10)
+    assert (outcome.ok, scene.api.calls, scene.time.now) == (0, ["k1"], 10)

@@ -20,6 +20,7 @@ from include.common.http.redaction import redacted
 from include.common.http.retry_after import retry_after
 from include.demo_api.faults import Fault
 from include.demo_api.server import DemoApi
+from include.enrichment.addressing import Addressing
 from include.enrichment.client import Client
 from include.enrichment.models import Expected, Request
 
@@ -86,17 +87,21 @@ async def demo():
     await server.close()
 
 
-async def call(url: str, row=None, expected=None, clock=time.time, endpoint=None, **request):
+async def freely() -> None:
+    """A permit that is always given."""
+
+
+async def call(url: str, row=None, expected=None, clock=time.time, endpoint=None, permit=freely, **request):
     """One call of a row on a session of its own."""
     made = Request(**{"connection": "csv_api", "path": "/{id}", "timeout": 20} | request)
     target = Endpoint(url, "API_URL", **endpoint or {})
     async with Client(made, target, expected, clock=clock) as client:
-        return await client.call({"id": "004"} if row is None else row)
+        return await client.call({"id": "004"} if row is None else row, permit)
 
 
 def url_for(path: str, row, url: str = "http://api.example", query=None, **endpoint) -> str:
     request = Request(connection="csv_api", path=path, query=query or {})
-    return Client(request, Endpoint(url, "API_URL", **endpoint)).url_for(row)
+    return Addressing(request, Endpoint(url, "API_URL", **endpoint)).text_for(row)
 
 
 async def test_the_answer_is_the_decoded_json(demo):
@@ -192,8 +197,7 @@ def test_the_query_of_the_address_and_of_the_connection_go_with_every_call():
 
 def test_a_query_in_the_path_and_one_of_the_connection_are_joined():
     made = Request(connection="csv_api", path="/query?symbol={symbol}")
-    client = Client(made, Endpoint("http://h", "csv_api", query={"apikey": "secret"}))
-    url = client.url_for({"symbol": "A&B"})
+    url = Addressing(made, Endpoint("http://h", "csv_api", query={"apikey": "secret"})).text_for({"symbol": "A&B"})
     assert url.count("?") == 1
     assert "symbol=A%26B" in url
     assert "apikey=secret" in url
@@ -254,7 +258,7 @@ async def test_all_calls_of_a_task_share_one_session(serve):
     server = await serve()
     async with Client(Request("csv_api", "/{id}"), Endpoint(server.url, "API_URL")) as client:
         for key in "abc":
-            await client.call({"id": key})
+            await client.call({"id": key}, freely)
     assert len(server.requests) == 3
     assert len(server.connections) == 1
 
@@ -262,7 +266,7 @@ async def test_all_calls_of_a_task_share_one_session(serve):
 async def test_the_session_itself_bounds_no_calls_in_flight(demo):
     demo.latency = 0.2
     async with Client(Request("csv_api", "/echo/{id}"), Endpoint(demo.url, "API_URL")) as client:
-        await asyncio.gather(*(client.call({"id": str(key)}) for key in range(120)))
+        await asyncio.gather(*(client.call({"id": str(key)}, freely) for key in range(120)))
     assert demo.stats.peak == 120
 
 
@@ -274,8 +278,8 @@ async def test_cookies_of_one_row_do_not_go_with_the_next(serve):
 
     server = await serve(handler)
     async with Client(Request("csv_api", "/{id}"), Endpoint(server.url, "API_URL")) as client:
-        await client.call({"id": "a"})
-        await client.call({"id": "b"})
+        await client.call({"id": "a"}, freely)
+        await client.call({"id": "b"}, freely)
     assert "Cookie" not in server.requests[1].headers
 
 
@@ -634,11 +638,53 @@ async def test_a_redirect_to_something_that_is_no_url_fails_the_row(serve, locat
         await call(server.url)
 
 
-async def test_a_redirect_in_a_circle_ends(serve):
-    server = await serve(redirect("/004"))
+@pytest.mark.parametrize(("leads", "requests"), [({"/004": "/004"}, 1), ({"/004": "/a#x", "/a": "/004"}, 2)])
+async def test_a_redirect_in_a_circle_ends_where_it_closes(serve, leads, requests):
+    async def handler(request):
+        return web.Response(status=302, headers={"Location": leads[request.path]})
+
+    server = await serve(handler)
+    with pytest.raises(PermanentError, match=r"^302: a redirect in a circle$"):
+        await call(server.url)
+    assert len(server.requests) == requests
+
+
+async def test_a_redirect_that_leads_ever_further_ends(serve):
+    async def handler(request):
+        return web.Response(status=302, headers={"Location": f"{request.path}x"})
+
+    server = await serve(handler)
     with pytest.raises(PermanentError, match=r"^more than 5 redirects$"):
         await call(server.url)
     assert len(server.requests) == 6
+
+
+async def test_each_request_that_a_redirect_leads_to_asks_for_a_permit(serve):
+    server = await serve(redirect("/there"))
+    asked_after = []
+
+    async def permit():
+        asked_after.append(len(server.requests))
+
+    await call(server.url, permit=permit)
+    assert (asked_after, server.paths) == ([1], ["/004", "/there"])
+
+
+async def test_a_request_that_is_not_permitted_is_not_sent_and_the_refusal_comes_through(serve):
+    server = await serve(redirect("/there"))
+
+    async def permit():
+        raise LookupError("the budget is spent")
+
+    with pytest.raises(LookupError, match="the budget is spent"):
+        await call(server.url, permit=permit)
+    assert server.paths == ["/004"]
+
+
+async def test_a_wait_for_a_permit_is_no_part_of_the_timeout(serve):
+    server = await serve(redirect("/there"))
+    await call(server.url, permit=lambda: asyncio.sleep(0.4), timeout=0.3)
+    assert len(server.requests) == 2
 
 
 async def test_a_redirect_that_names_no_place_fails_the_row(serve):

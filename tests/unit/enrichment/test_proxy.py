@@ -15,6 +15,10 @@ from include.enrichment.client import Client
 from include.enrichment.models import Request
 
 
+async def freely() -> None:
+    """A permit that is always given."""
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch, tmp_path):
     for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
@@ -40,7 +44,7 @@ async def server():
 
 async def call(url: str, **endpoint) -> object:
     async with Client(Request("csv_api", "/{id}"), Endpoint(url, "API_URL", **endpoint)) as client:
-        return await client.call({"id": "7"})
+        return await client.call({"id": "7"}, freely)
 
 
 @pytest.mark.parametrize(
@@ -97,5 +101,5 @@ async def test_the_environment_is_looked_up_once_a_session(monkeypatch, server):
         monkeypatch.setattr(client_module, name, lambda it, of=of, name=name: looked.append(name) or of(it))
     async with Client(Request("csv_api", "/{id}"), Endpoint(str(server.make_url("/")), "API_URL")) as client:
         for key in "abc":
-            await client.call({"id": key})
+            await client.call({"id": key}, freely)
     assert looked == ["is_proxied", "with_netrc"]

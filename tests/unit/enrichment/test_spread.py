@@ -4,8 +4,7 @@ import pytest
 
 from include.common.errors import ConfigError
 from include.common.http.endpoint import Endpoint
-from include.enrichment.addressing import spread
-from include.enrichment.client import Client
+from include.enrichment.addressing import Addressing, spread
 from include.enrichment.models import Request
 
 REQUEST = Request(connection="csv_api", path="/{id}", headers={"X-A": "b"})
@@ -13,7 +12,7 @@ REQUEST = Request(connection="csv_api", path="/{id}", headers={"X-A": "b"})
 
 def url_of(address, row):
     request, endpoint = spread(REQUEST, Endpoint(address, "API_URL"))
-    return Client(request, endpoint).url_for(row)
+    return Addressing(request, endpoint).text_for(row)
 
 
 def test_an_address_without_fields_is_followed_by_the_requests_own_path():
