@@ -22,6 +22,10 @@ class TransientError(HeadraceError):
         self.retry_after = retry_after
 
 
+class InterruptedTaskError(TransientError):
+    """The process was told to end. Nothing failed: what is left to do is done by the next one."""
+
+
 class PermanentError(HeadraceError):
     """The same thing will fail again: do not repeat it."""
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from include.common.errors import HeadraceError, PermanentError, TransientError
@@ -56,6 +56,26 @@ class Allowance(Protocol):
 
     async def take(self) -> bool:
         """Whether one more call may be made, which then counts."""
+
+
+class Lease(Protocol):
+    """The right of this try to call: a newer one may have begun somewhere else."""
+
+    @property
+    def held(self) -> bool:
+        """Whether a call may start now."""
+
+    async def regained(self) -> None:
+        """Returns once it is held again; raises `TransientError` where it is lost."""
+
+
+class AlwaysHeld:
+    """For a try that no other one can follow."""
+
+    held = True
+
+    async def regained(self) -> None:
+        """At once."""
 
 
 class Standing(Protocol):
@@ -113,12 +133,13 @@ class Calls:
     standing: Standing
     pace: Pace
     total: int = 0
+    lease: Lease = field(default_factory=AlwaysHeld)
     allowance: Allowance | None = None
     over_budget: str = "skipped: budget"
     deadline: float = float("inf")
     past_deadline: str = "skipped: deadline"
     stopped: Callable[[], Awaitable[HeadraceError | None]] = _never_stopped
-    tell: Callable[[Progress], Awaitable[None]] = tell_nobody
+    tell: Callable[[Progress], Coroutine[Any, Any, None]] = tell_nobody
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -181,11 +202,14 @@ class Calls:
             await self.pace.start()
             if self.allowance and not self._halted.is_set() and not await self.allowance.take():
                 self._leave(self.over_budget)
+            while not (self.lease.held or self._halted.is_set()):
+                await self.lease.regained()
+                await self.pace.start()  # the start of before has passed
         except asyncio.CancelledError:
             if not self._halted.is_set():
                 raise
             worker.uncancel()
-        except TransientError as error:  # the limit's own database: what is in flight is not to be lost for it
+        except TransientError as error:  # the database, or a newer try: what is in flight is not to be lost for it
             self._halt(error)
         finally:
             self._waiting.discard(worker)
@@ -197,12 +221,18 @@ class Calls:
 
     async def _watch(self) -> None:
         tell_at = self.clock() + FIRST_WORD_AFTER
-        while True:
-            await self.sleep(WATCH_EVERY)
-            await self._look()
-            if self.clock() >= tell_at:
-                await self.tell(self.progress())
-                tell_at = self.clock() + TELL_EVERY
+        telling: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self.sleep(WATCH_EVERY)
+                await self._look()
+                # Who is told may not answer for minutes: a stop or a deadline is seen meanwhile.
+                if self.clock() >= tell_at and (telling is None or telling.done()):
+                    telling = asyncio.create_task(self.tell(self.progress()))
+                    tell_at = self.clock() + TELL_EVERY
+        finally:
+            if telling:
+                telling.cancel()
 
     async def _look(self) -> None:
         """Whether to go on."""

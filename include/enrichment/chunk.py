@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from include.common.errors import HeadraceError, PermanentError, TransientError
+from include.common.errors import HeadraceError, InterruptedTaskError, PermanentError, TransientError
 from include.common.http.errors import AccessError
-from include.enrichment.caller import Allowance, Caller, Calls, Outcome, Pace, tell_nobody
+from include.enrichment.caller import Allowance, AlwaysHeld, Caller, Calls, Lease, Outcome, Pace, tell_nobody
 from include.enrichment.ledger import ChunkLedger, open_segment
 from include.enrichment.models import Chunk
 from include.enrichment.progress import Progress
@@ -45,10 +46,11 @@ class ChunkCalls:
     attempt: Try
     pace: Pace
     in_flight: int
+    lease: Lease = field(default_factory=AlwaysHeld)
     allowance: Allowance | None = None
     deadline: datetime | None = None
     terminated: Callable[[], bool] = lambda: False
-    tell: Callable[[Progress], Awaitable[None]] = tell_nobody
+    tell: Callable[[Progress], Coroutine[Any, Any, None]] = tell_nobody
 
     async def run(self, caller: Caller) -> Outcome:
         """Call what has no good end yet, and remember how the chunk ended.
@@ -100,6 +102,7 @@ class ChunkCalls:
                     standing=ledger,
                     pace=self.pace,
                     total=chunk.rows,
+                    lease=self.lease,
                     allowance=self.allowance,
                     over_budget=f"skipped: budget, max_calls = {self.made.max_calls} calls were made",
                     deadline=self._deadline(),
@@ -121,7 +124,7 @@ class ChunkCalls:
 
     async def _stopped(self) -> HeadraceError | None:
         if self.terminated():
-            return TransientError("the task was told to end; what is not answered is left to the next try")
+            return InterruptedTaskError("the task was told to end; what is not answered is called when it starts again")
         local = isinstance(self.folder.path, Path)
         reason = self.folder.stopped() if local else await asyncio.to_thread(self.folder.stopped)
         return PermanentError(reason) if reason else None

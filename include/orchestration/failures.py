@@ -4,13 +4,13 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import RetryDecision, RetryPolicy, get_current_context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
-from include.common.errors import HeadraceError, PermanentError, TransientError
+from include.common.errors import HeadraceError, InterruptedTaskError, PermanentError, TransientError
 from include.common.text import one_line
 from include.orchestration.memory import limit_memory, too_much
 
@@ -69,6 +69,9 @@ def _failure(error: Exception) -> Exception:
     """The exception to end the task with. Raised outside the `except`, so that a sentence comes without a trace."""
     if isinstance(error, AirflowException):
         return error
+    if isinstance(error, InterruptedTaskError):  # starts again as the same try: none is used up
+        log.warning("%s", error)
+        return AirflowRescheduleException(datetime.now(UTC))  # type: ignore[no-untyped-call]
     if isinstance(error, MemoryError):
         error = PermanentError(too_much())
     elif isinstance(error, OSError):

@@ -1,13 +1,13 @@
 """How errors end a task: by their type, with their sentence kept."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import RetryAction
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
-from include.common.errors import BadInputError, TransientError
+from include.common.errors import BadInputError, InterruptedTaskError, TransientError
 from include.orchestration import failures
 from include.orchestration.failures import RetryWhenAsked, TaskToRetry, reported
 
@@ -47,6 +47,13 @@ def test_without_such_a_time_the_tasks_own_delay_holds(pushed):
     with pytest.raises(TaskToRetry) as caught:
         failing(TransientError("busy"))()
     assert RetryWhenAsked().evaluate(caught.value, 1, 3).action is RetryAction.DEFAULT
+
+
+def test_a_task_that_was_told_to_end_starts_again_at_once_and_uses_up_no_try(pushed):
+    with pytest.raises(AirflowRescheduleException) as caught:
+        failing(InterruptedTaskError("told to end"))()
+    assert caught.value.reschedule_date <= datetime.now(UTC)
+    assert pushed == {}
 
 
 def test_a_full_disk_is_a_sentence_and_retried(pushed):

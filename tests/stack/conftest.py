@@ -157,6 +157,7 @@ def settings(root: Path) -> dict[str, str]:
         "ENV_LOCAL": str(root / "env.local"),
         "HEADRACE_IMAGE": f"{NAME}:test",
         "WORKER_AUTOSCALE": "2,1",  # so that one worker is too few for the pool
+        "TASK_HEARTBEAT_TIMEOUT": "30",  # so that the death of a worker is seen sooner
         "API_URL": "",
         "AIRFLOW_CONN_HEADRACE_PROBE": "http://me:pr0be-pass@probe.example.com",
     }

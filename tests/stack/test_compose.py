@@ -6,11 +6,15 @@ import os
 import re
 import stat
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import httpx
 import pytest
 
 from tests.stack.conftest import PROJECT, run
-from tests.stack.runs import docker, start
+from tests.stack.runs import docker, start, wait_for_calls
 
 PROFILES = ("demo", "flower", "kafka", "monitoring")
 SECRETS = {"PASSWORD", "KEY", "SECRET"}
@@ -125,17 +129,38 @@ def test_a_second_up_changes_nothing(stack):
     assert snapshot(stack) == before
 
 
-def test_down_and_up_keep_history_and_data(stack):
+def test_down_and_up_keep_history_and_data_and_a_run_goes_on(stack):
+    """A run in the middle of its calls: those under way are finished, and none of its rows is called twice."""
     run_id = start(stack, 3, "kept")
     assert stack.wait_for_end("csv_processing", run_id) == "success"
     output, report = stack.read("kept.json"), stack.report("csv_processing", run_id)
-    assert stack.make("stack-down").status == 0
+    stack.demo.behave(latency=0.5)
+    cut = start(stack, 60, "cut")
+    wait_for_calls(stack, 10)
+    with ThreadPoolExecutor() as pool:
+        down = pool.submit(stack.make, "stack-down")
+        before = last_counts(stack, until=down.done)
+    assert down.result().status == 0
     assert stack.compose("ps", "--all", "--quiet") == ""
+    assert (before["in_flight"], 10 <= before["calls"] < 60) == (0, True)
     assert stack.make("stack-up").status == 0
     assert stack.api().run_state("csv_processing", run_id) == "success"
     assert (stack.read("kept.json"), stack.report("csv_processing", run_id)) == (output, report)
     assert "3 calls to" in stack.log("csv_processing", run_id, "plan")
-    assert stack.wait_for_end("csv_processing", start(stack, 3, "after")) == "success"
+    assert stack.wait_for_end("csv_processing", cut) == "success"
+    assert stack.report("csv_processing", cut)["counts"] == {"rows": 60, "ok": 60, "failed": 0, "skipped": 0}
+    assert before["calls"] + stack.demo.stats(keys=0)["calls"] == 60
+    assert {task["try_number"] for task in stack.tasks("csv_processing", cut)} == {1}
+
+
+def last_counts(stack, until):
+    """What the demo API has counted by the time it goes away."""
+    counts = {}
+    while not until():
+        with suppress(httpx.HTTPError):
+            counts = stack.demo.stats(keys=0)
+        time.sleep(0.05)
+    return counts
 
 
 def test_a_backup_goes_into_new_databases_without_an_error(stack):

@@ -5,8 +5,9 @@ import pytest
 from tests.stack.conftest import wait_until
 from tests.stack.runs import assert_nothing_lost, docker, start
 
-# Stops the processes that begin with tasks; the worker's first process goes on taking messages for them.
-STOP_POOL = "import psutil; [child.suspend() for child in psutil.Process(1).children()[0].children()]"
+# Stops the processes that begin with tasks; Celery's own process goes on taking messages for them. Under the first
+# process of the container is the one that tells the tasks of the worker's stop.
+STOP_POOL = "import psutil; [child.suspend() for child in psutil.Process(1).children()[0].children()[0].children()]"
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Each part of the stack dies in the middle of a run, and the run loses nothing."""
 
+import time
+
 import pytest
 
 from tests.stack.conftest import wait_until
@@ -31,16 +33,77 @@ def test_a_worker_that_is_killed_costs_no_row(stack):
         stack.scale(3)
 
 
-@pytest.mark.parametrize("service", ["redis", "postgres", "scheduler", "api-server", "dag-processor"])
-def test_a_part_that_dies_in_the_middle_of_a_run_and_comes_back_costs_no_row(stack, service):
-    stack.demo.behave(latency=0.05)
-    name = f"without-{service}"
-    run_id = start(stack, 800, name)
-    wait_for_calls(stack, 100)
-    stack.compose("kill", service)
-    stack.compose("start", service)
-    assert_nothing_lost(stack, run_id, 800, name, repeated=IN_FLIGHT)
+# Seconds without Redis or Postgres: more than TASK_HEARTBEAT_TIMEOUT is here.
+AWAY = 35
+
+
+def first_tries(stack, run_id):
+    """Whether nothing of a run was charged with a try."""
+    return {task["try_number"] for task in stack.tasks("csv_processing", run_id)} == {1}
+
+
+@pytest.mark.parametrize(("leave", "come_back"), [("pause", "unpause"), ("stop", "start")])
+def test_a_broker_and_a_database_that_are_away_use_up_no_try(stack, leave, come_back):
+    """In the middle of the calls, and once more between two tasks, whose message cannot be sent then."""
+    stack.scale(1)
+    stack.demo.behave(latency=0.3)
+    name = f"without-{leave}"
+    run_id = start(stack, 60, name)
+    for calls in (20, 60):
+        wait_for_calls(stack, calls)
+        stack.compose(leave, "redis", "postgres")
+        time.sleep(AWAY)
+        stack.compose(come_back, "postgres", "redis")
+    assert_nothing_lost(stack, run_id, 60, name, repeated=0)
+    assert first_tries(stack, run_id)
     stack.compose("up", "--detach", "--wait", "--no-recreate")
+
+
+def test_parts_of_airflow_that_die_in_the_middle_of_a_run_and_come_back_cost_no_row(stack):
+    stack.demo.behave(latency=0.05)
+    run_id = start(stack, 800, "parts")
+    wait_for_calls(stack, 100)
+    parts = ("scheduler", "api-server", "dag-processor", "redis", "postgres")
+    stack.compose("kill", *parts)
+    stack.compose("start", *parts)
+    assert_nothing_lost(stack, run_id, 800, "parts", repeated=0)
+    assert first_tries(stack, run_id)
+    stack.compose("up", "--detach", "--wait", "--no-recreate")
+
+
+def test_a_worker_that_is_cut_off_has_stopped_calling_before_another_one_begins(stack):
+    """It reaches the API and the application database, and neither Redis nor the api-server, and calls on in vain."""
+    stack.scale(2)
+    stack.demo.behave(latency=0.2)
+    run_id = start(stack, 1500, "cut-off")
+    wait_for_calls(stack, 100)
+    victim = wait_until(lambda: callers(stack, run_id), "a task that calls")[0]
+    network = f"{stack.environment['COMPOSE_PROJECT_NAME']}_default"
+    docker("network", "disconnect", network, victim)
+    try:
+        assert_nothing_lost(stack, run_id, 1500, "cut-off", repeated=0)
+        moved = [task for task in stack.tasks("csv_processing", run_id) if task["try_number"] > 1]
+        assert moved
+        assert all(task["hostname"] != victim for task in moved)
+        assert stack.demo.stats(keys=0)["peak"] <= IN_FLIGHT
+    finally:
+        docker("network", "connect", network, victim)
+        stack.compose("up", "--detach", "--wait", "--no-recreate", "worker")
+
+
+def test_a_worker_that_is_stopped_lets_its_tasks_finish_their_calls_and_no_try_is_used_up(stack):
+    stack.scale(1)
+    stack.demo.behave(latency=0.5)
+    run_id = start(stack, 60, "stopped")
+    wait_for_calls(stack, 10)
+    stack.compose("stop", "worker")
+    try:
+        stopped = stack.demo.stats(keys=0)
+        assert (stopped["in_flight"], stopped["calls"] < 60) == (0, True)
+    finally:
+        stack.compose("start", "worker")
+    assert_nothing_lost(stack, run_id, 60, "stopped", repeated=0)
+    assert first_tries(stack, run_id)
 
 
 def test_a_worker_takes_as_many_tasks_as_before_after_redis_was_away(stack):

@@ -1,8 +1,8 @@
-"""The tables of the limits: how often an API may be called, how many calls a run has taken."""
+"""The tables of the limits: how often an API may be called, how many calls a run has taken, who may call now."""
 
 import hashlib
 
-from sqlalchemy import BigInteger, Float, MetaData, String
+from sqlalchemy import BigInteger, Boolean, Float, Integer, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from include.common.database import NAMING_CONVENTION
@@ -33,6 +33,18 @@ class Budget(Base):
 
     key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
     used: Mapped[int] = mapped_column(BigInteger)
+
+
+class HeldLease(Base):
+    """Which try holds a key, and until when (seconds since the epoch); one that does not call yet waits for another."""
+
+    __tablename__ = "leases"
+
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    holder: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    calling: Mapped[bool] = mapped_column(Boolean)
+    until: Mapped[float] = mapped_column(Float(53))
 
 
 def stored(key: str) -> str:

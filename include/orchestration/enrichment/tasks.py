@@ -15,9 +15,12 @@ from include.common.database import connect
 from include.common.errors import PermanentError
 from include.common.files import json_lines
 from include.common.limits.budget import Allowance, Budgets
+from include.common.limits.lease import Lease, Leases
 from include.common.limits.pace import Pace
 from include.common.limits.rate_limit import RateLimiter, parse_rate
 from include.common.limits.unlimited import Unlimited
+from include.common.names import file_name
+from include.common.patience import Patience, patiently
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
 from include.enrichment.models import Chunk, Pipeline
@@ -48,7 +51,8 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
     load(pipeline.transform)
     target, job = make_job(pipeline, context)
     if job.max_calls:
-        Budgets(connect(environment.database_url())).forget(budget_key(pipeline, context["dag_run"].run_id))
+        budgets = Budgets(connect(environment.database_url()))
+        patiently(budgets.forget, budget_key(pipeline, context["dag_run"].run_id))
     folder = run_folder(pipeline, context)
     capacity = Capacity(tasks_at_once(pipeline.pool), requests_per_task(pipeline.pool))
     plan = make_plan(target.pipeline, job, folder, capacity)
@@ -73,10 +77,15 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     limit = f"{pipeline.pool} {made.rate_limit}"
     limiter, rate = RateLimiter(engine), parse_rate(made.rate_limit)
     worth = requests_worth(rate, pipeline.request.timeout) or piece.rows
-    pace = Pace(limiter, limit, rate, limit) if rate else Unlimited(limiter, limit)
+    patience = Patience()
+    pace = Pace(limiter, limit, rate, limit, thread=patience) if rate else Unlimited(limiter, limit, thread=patience)
     allowance: Allowance | None = None
     if made.max_calls:
-        allowance = Allowance(Budgets(engine), budget_key(pipeline, context["dag_run"].run_id), made.max_calls)
+        key = budget_key(pipeline, context["dag_run"].run_id)
+        allowance = Allowance(Budgets(engine), key, made.max_calls, thread=patience)
+    # Named by the run's folder: whoever writes into it is who must not be two at a time.
+    name = file_name(f"{pipeline.name}/{context['dag_run'].run_id}/{piece.index}")
+    lease = Lease(Leases(engine), name, ti.try_number, pipeline.request.timeout, thread=patience)
     start = context["dag_run"].start_date
     with termination() as terminated:
         calls = ChunkCalls(
@@ -86,14 +95,18 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
             attempt=Try(ti.try_number, ti.max_tries, last=ti.try_number > ti.max_tries),
             pace=pace,
             in_flight=min(requests_per_task(pipeline.pool), piece.rows, worth),
+            lease=lease,
             allowance=allowance,
             deadline=start + timedelta(seconds=made.deadline) if made.deadline and start else None,
             terminated=terminated,
             tell=lambda progress: _tell(context, progress),
         )
         try:
-            async with Client(target.pipeline.request, target.endpoint, pipeline.expected, made.key) as client:
-                outcome = await calls.run(client)
+            async with lease, Client(target.pipeline.request, target.endpoint, pipeline.expected, made.key) as client:
+                try:
+                    outcome = await calls.run(client)
+                finally:
+                    patience.give_up()  # what is still to be said to the database need not be
         finally:
             await pace.close()
             if allowance:

@@ -18,7 +18,8 @@ from include.common.errors import ConfigError, PermanentError, TransientError
 from include.common.schema import COMMON, MIGRATION_LOCK, VERSION_TABLE, Branch, migrate, new_revision, statements
 from tests.databases import empty_postgres
 
-TABLES = {"rate_limits", "budgets", VERSION_TABLE}
+TABLES = {"rate_limits", "budgets", "leases", VERSION_TABLE}
+HEAD = "0003"  # of the branch `common`
 
 
 @pytest.fixture
@@ -124,14 +125,14 @@ def differences(url: str, metadata: MetaData) -> list[object]:
 
 
 def test_migrating_a_new_database_makes_its_tables(url):
-    assert migrate(url) == ("0002",)
+    assert migrate(url) == (HEAD,)
     assert tables(url) == TABLES
 
 
 def test_migrating_again_changes_nothing(url):
     migrate(url)
     run(url, "INSERT INTO rate_limits VALUES ('csv_api', 5.5, 7.5)")
-    assert migrate(url) == ("0002",)
+    assert migrate(url) == (HEAD,)
     assert run(url, "SELECT * FROM rate_limits") == [("csv_api", 5.5, 7.5)]
 
 
@@ -145,7 +146,7 @@ def test_a_database_from_before_the_branches_gets_them_and_keeps_its_rows(url, t
         "INSERT INTO headrace_version VALUES ('0002')",
         "INSERT INTO budgets VALUES ('run', 7)",
     )
-    assert set(migrate(url, branches=toys.both)) == {"0002", "toys_0001"}
+    assert set(migrate(url, branches=toys.both)) == {HEAD, "toys_0001"}
     assert run(url, "SELECT * FROM budgets") == [("run", 7)]
     assert tables(url) == {*TABLES, "boxes", "toys"}
 
@@ -161,16 +162,16 @@ def test_down_to_the_base_and_up_again(url, toys):
 @pytest.mark.parametrize(
     ("revision", "at"),
     [
-        ("heads", {"0002", "toys_0001"}),
-        ("head", {"0002", "toys_0001"}),
+        ("heads", {HEAD, "toys_0001"}),
+        ("head", {HEAD, "toys_0001"}),
         ("base", set()),
         ("0001", {"0001", "toys_0001"}),
         ("common@0001", {"0001", "toys_0001"}),
-        ("common@-1", {"0001", "toys_0001"}),
+        ("common@-1", {"0002", "toys_0001"}),
         ("common@base", {"toys_0001"}),
-        ("toys@base", {"0002"}),
-        ("toys_0001", {"0002", "toys_0001"}),
-        ("toys@0001", {"0002", "toys_0001"}),
+        ("toys@base", {HEAD}),
+        ("toys_0001", {HEAD, "toys_0001"}),
+        ("toys@0001", {HEAD, "toys_0001"}),
     ],
 )
 def test_a_revision_leads_down_where_the_database_has_passed_it(sqlite, toys, revision, at):
@@ -182,7 +183,7 @@ def test_a_revision_leads_down_where_the_database_has_passed_it(sqlite, toys, re
     ("revision", "at"),
     [
         ("common@0001", {"0001"}),
-        ("common@head", {"0002"}),
+        ("common@head", {HEAD}),
         ("common@+1", {"0001"}),
         ("toys@+1", {"toys_0001"}),
         ("toys_0001", {"toys_0001"}),
@@ -197,7 +198,7 @@ def test_a_revision_leads_up_where_the_database_has_not_passed_it(sqlite, toys, 
 @pytest.mark.parametrize(
     ("revision", "said"),
     [
-        ("0003", r"`0003` \(Can't locate revision"),
+        ("0099", r"`0099` \(Can't locate revision"),
         ("deals@head", "`deals@head`; allowed are `heads`, `base`, a revision"),
         ("0001:0002", "`0001:0002`; allowed are"),
         ("", "``; allowed are"),
@@ -365,7 +366,7 @@ def test_a_revision_of_common_is_numbered_on(tmp_path):
         table.to_metadata(wider)
     wider.tables["budgets"].append_column(sqlalchemy.Column("most", sqlalchemy.Integer))
     written = new_revision(Branch("common", wider, tmp_path), "The most")
-    assert names(written) == ("0003", "0002", None)
+    assert names(written) == ("0004", HEAD, None)
 
 
 def test_no_revision_is_written_where_models_and_revisions_agree(toys):

@@ -519,6 +519,58 @@ async def test_a_row_that_fails_for_good_shows_that_the_server_answers(scene):
     assert (outcome.failed, outcome.transient) == (1, 14 + FAILURES_IN_A_ROW)
 
 
+class FakeLease:
+    """Held but between `lost_at` and `regained_at`; with no such time a newer try has taken over."""
+
+    def __init__(self, time, lost_at, regained_at=None):
+        self.time, self.lost_at, self.regained_at = time, lost_at, regained_at
+
+    @property
+    def held(self):
+        return self.time.now < self.lost_at or (self.regained_at is not None and self.time.now >= self.regained_at)
+
+    async def regained(self):
+        if self.regained_at is None:
+            raise TransientError("a newer try has taken over")
+        await self.time.sleep(self.regained_at - self.time.now)
+
+
+async def test_a_deadline_is_seen_while_nobody_hears_of_the_progress(scene):
+    async def unheard(_):
+        await scene.time.sleep(600.0)
+
+    outcome = await scene.run(keys(50), in_flight=1, tell=unheard, deadline=5.0, past_deadline="skipped: deadline")
+    assert (outcome.left, max(scene.api.starts)) == ("skipped: deadline", 5.0)
+
+
+async def test_a_try_whose_place_a_newer_one_took_finishes_its_calls_and_starts_no_other(scene):
+    with pytest.raises(TransientError, match="a newer try has taken over"):
+        await scene.run(keys(20), in_flight=4, lease=FakeLease(scene.time, lost_at=2.5))
+    assert max(scene.api.starts) == 2.0
+    assert len(scene.api.calls) == 12
+    assert len(scene.ledger()) == 12
+
+
+async def test_while_the_lease_cannot_be_renewed_no_call_starts_and_then_each_waits_for_its_turn(scene):
+    lease = FakeLease(scene.time, lost_at=2.5, regained_at=300.0)
+    outcome = await scene.run(keys(20), in_flight=4, pace=EvenPace(scene.time, 0.25), lease=lease)
+    assert outcome.ok == 20
+    after = [start for start in scene.api.starts if start >= 2.5]
+    assert after[0] >= 300.0
+    assert all(later - earlier >= 0.25 for earlier, later in itertools.pairwise(after))
+
+
+async def test_a_lease_that_ran_out_while_the_budget_was_asked_for_is_seen_before_the_call(scene):
+    class SlowBudget(Budget):
+        async def take(self):
+            await scene.time.sleep(5.0)
+            return await super().take()
+
+    with pytest.raises(TransientError, match="a newer try has taken over"):
+        await scene.run(keys(4), in_flight=1, allowance=SlowBudget(10), lease=FakeLease(scene.time, lost_at=2.5))
+    assert scene.api.calls == []
+
+
 async def test_a_budget_is_spent_to_the_last_call_and_the_rest_is_left(scene):
     outcome = await scene.run(keys(50), in_flight=4, allowance=Budget(10), over_budget="skipped: budget")
     assert (outcome.ok, outcome.left, len(scene.api.calls)) == (10, "skipped: budget", 10)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.common.errors import PermanentError, TransientError
+from include.common.errors import InterruptedTaskError, PermanentError, TransientError
 from include.common.http.errors import AccessError
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.ledger import FileSegment
@@ -180,7 +180,7 @@ async def test_past_the_deadline_nothing_is_called(scene):
 
 
 async def test_a_process_that_is_told_to_end_leaves_the_rest_to_the_next_try(scene):
-    with pytest.raises(TransientError, match="told to end"):
+    with pytest.raises(InterruptedTaskError, match="told to end"):
         await scene.run(1, terminated=lambda: True)
     await scene.run(2)
     assert scene.ended() == [(OK, 1)] * 3
