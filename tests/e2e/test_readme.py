@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there, but for the places that stand for the reader's own."""
+"""The commands of the README and of docs/usage.md, run as they stand, with files and an API in the reader's places."""
 
 import json
 import os
@@ -12,10 +12,10 @@ import pytest
 from include.launch.embedded.environment import Home
 
 PROJECT = Path(__file__).resolve().parents[2]
-README = (PROJECT / "README.md").read_text("utf-8")
+PAGES = "".join((PROJECT / name).read_text("utf-8") for name in ("README.md", "docs/usage.md"))
 COMMANDS = [
     re.sub(r"\s{2,}#.*", "", line)
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for block in re.findall(r"```bash\n(.*?)```", PAGES, re.DOTALL)
     for line in block.replace("\\\n", "").splitlines()
     if line.strip()
 ]
@@ -23,13 +23,13 @@ COMMANDS = [
 
 def commands(beginning):
     found = [command for command in COMMANDS if command.startswith(beginning)]
-    assert found, f"the README has no command `{beginning}…`"
+    assert found, f"no page has a command `{beginning}…`"
     return found
 
 
 @pytest.fixture
 def shell(headrace, tmp_path):
-    """Runs a command of the README on the tests' Airflow, with a file and an API in the reader's places."""
+    """Runs a command of a page on the tests' Airflow, with a file and an API in the reader's places."""
     headrace.demo.behave()
     (tmp_path / "my.csv").write_text("id,sku\n1,a-1\n2,b-2\n")
     reader = {
