@@ -31,11 +31,11 @@ class Made:
     output: str
 
 
-def make(*arguments: str, home: Path, **environment: str) -> Made:
+def make(*arguments: str, home: Path, project: Path = PROJECT, **environment: str) -> Made:
     """Run `make` as a person would, on a home of the tests'."""
     ended = subprocess.run(
         ["make", "--no-print-directory", *arguments, f"HEADRACE_HOME={home}"],
-        cwd=PROJECT,
+        cwd=project,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
