@@ -8,6 +8,7 @@ die() { echo "error: $*" >&2; exit 1; }
 
 compose() {
   if profile monitoring; then export STATSD_ON=True; fi
+  pass_on
   docker compose --env-file .env --env-file "$ENV_LOCAL" "$@"
 }
 
@@ -20,6 +21,18 @@ setting() {
 
 profile() { # whether it is turned on
   [[ ",$(setting COMPOSE_PROFILES)," == *,$1,* ]]
+}
+
+# Writes $ENV_LOCAL.airflow and $ENV_LOCAL.connections: what $ENV_LOCAL sets beside the settings of docker-compose.yaml,
+# for all containers of Airflow, and the connections, for the one that stores them. So neither has a secret of the stack,
+# and a changed setting makes only the containers anew that use it.
+pass_on() {
+  local kind file found
+  for kind in airflow connections; do
+    file=$ENV_LOCAL.$kind
+    found=$(awk -v kind="$kind" -f deploy/pass_on.awk docker-compose.yaml "$ENV_LOCAL")
+    [[ -e $file && $found == "$(<"$file")" ]] || { (umask 077; echo "$found" >"$file.new"); mv "$file.new" "$file"; }
+  done
 }
 
 need_docker() {
@@ -72,6 +85,8 @@ up() {
   need_docker
   [[ -e $ENV_LOCAL ]] || write_secrets
   compose build --quiet
+  # The new settings in the new image, before anything that runs is touched.
+  compose run --rm --no-deps -T preflight || die "the settings are refused; nothing was started or changed"
   local began; began=$(date +%s)
   if ! compose up --detach --wait --wait-timeout 600; then
     status

@@ -12,6 +12,9 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[1]
 FILES = PROJECT / "deploy" / "monitoring"
 RULES = yaml.safe_load((FILES / "statsd.yaml").read_text("utf-8"))["mappings"]
+ALERTS = [
+    rule for group in yaml.safe_load((FILES / "alerts.yaml").read_text("utf-8"))["groups"] for rule in group["rules"]
+]
 DASHBOARD = json.loads((FILES / "grafana" / "dashboards" / "headrace.json").read_text("utf-8"))
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text("utf-8"))
 
@@ -23,7 +26,7 @@ SERIES: dict[str, dict[str, set[str]]] = {
     "observer": {"_bucket": {"le"}, "_sum": set(), "_count": set()},
 }
 # PromQL's words that are neither a function (those have a bracket behind them) nor a metric.
-WORDS = {"or", "and", "unless"}
+WORDS = {"or", "and", "unless", "offset"}
 
 
 @dataclass(frozen=True)

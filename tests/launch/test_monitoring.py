@@ -1,5 +1,6 @@
 """The files of the profile `monitoring`, tied to the metrics that this Airflow has. Airflow's own lines: tests/e2e."""
 
+import re
 import subprocess
 from datetime import UTC, datetime
 from itertools import combinations
@@ -10,6 +11,7 @@ from airflow._shared.observability.metrics.metrics_registry import YAML_REGISTRY
 from airflow.dag_processing import manager
 
 from tests.monitoring import (
+    ALERTS,
     COMPOSE,
     DASHBOARD,
     FILES,
@@ -47,12 +49,37 @@ def test_the_dashboard_asks_for_series_and_labels_that_airflow_and_the_exporter_
     assert problems(ASKED, exported(REGISTRY)) == []
 
 
+def test_the_alerts_are_on_series_and_labels_that_airflow_and_the_exporter_make():
+    assert [alert["alert"] for alert in ALERTS] == ["RunFailed", "TaskQueueGrows", "NoSchedulerHeartbeat"]
+    shown = [f"sum by ({', '.join(labels)}) ({alert['expr']})" for alert in ALERTS if (labels := labels_told(alert))]
+    assert shown == [f"sum by (dag_id) ({ALERTS[0]['expr']})"]
+    assert problems([alert["expr"] for alert in ALERTS] + shown, exported(REGISTRY)) == []
+
+
+def labels_told(alert):
+    """The labels that the sentence of an alert names, each of which its expression keeps."""
+    told = re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"])
+    assert set(told) <= set(re.findall(r"^sum by \((\w+)\)", alert["expr"]))
+    return told
+
+
+def test_an_alert_looks_further_back_than_a_few_scrapes_and_asks_for_a_state_that_runs_end_in():
+    prometheus = yaml.safe_load((FILES / "prometheus.yml").read_text("utf-8"))
+    assert prometheus["global"]["scrape_interval"] == prometheus["global"]["evaluation_interval"] == "15s"
+    minutes = [int(found) for alert in ALERTS for found in re.findall(r"\[(\d+)m\]", alert["expr"])]
+    assert minutes == [15, 2]  # a rate needs two samples; four scrapes are a minute
+    (state,) = re.findall(r'state="(\w+)"', ALERTS[0]["expr"])
+    (rule,) = [rule for rule in RULES if "state" in rule.get("labels", {})]
+    assert state in {found[1] for metric in REGISTRY if (found := match(rule, metric))}
+
+
 @pytest.mark.parametrize(
     ("expression", "problem"),
     [
         ("sum(rate(airflow_ti_finished_total[5m]))", "airflow_ti_finished_total"),
         ("sum(rate(airflow_ti_finish[5m]))", "airflow_ti_finish"),
         ("ti_finish_total or vector(0)", "ti_finish_total"),
+        ("sum(airflow_ti_waiting) > sum(airflow_ti_queued offset 10m)", "airflow_ti_waiting"),
         ('airflow_pool_open_slots{pool="csv_api"}', "airflow_pool_open_slots by pool"),
         ("sum by (dag_id, pool_name) (airflow_pool_open_slots)", "airflow_pool_open_slots by dag_id"),
         ("sum by (le) (airflow_task_duration_seconds_count)", "airflow_task_duration_seconds_count by le"),
@@ -161,6 +188,9 @@ def test_the_files_that_are_mounted_are_there_and_found():
                 source, target = volume.removesuffix(":ro").split(":")
                 assert (PROJECT / source).exists(), volume  # docker would make an empty folder
                 mounted[name, target] = PROJECT / source
+    prometheus = yaml.safe_load((FILES / "prometheus.yml").read_text("utf-8"))
+    beside = COMPOSE["services"]["prometheus"]["command"][0].partition("=")[2].rpartition("/")[0]
+    assert [("prometheus", f"{beside}/{name}") in mounted for name in prometheus["rule_files"]] == [True]
     assert ("statsd-exporter", COMPOSE["services"]["statsd-exporter"]["command"][0].partition("=")[2]) in mounted
     (provider,) = yaml.safe_load((FILES / "grafana/dashboards/provider.yaml").read_text("utf-8"))["providers"]
     folder = provider["options"]["path"]

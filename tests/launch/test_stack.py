@@ -8,7 +8,7 @@ import pytest
 
 from include.common.errors import BadInputError, ConfigError
 from include.launch.stack import passwords, preflight, trigger
-from include.launch.stack.initialize import check_folders, connections
+from include.launch.stack.connections import connections
 
 GOOD = {name: f"{name.lower().replace('_', '')[:8]}-Zk3v9QxL7mP2rT5wB8nJ4hG6" for name in preflight.SECRETS}
 GOOD["FERNET_KEY"] = base64.urlsafe_b64encode(bytes(range(32))).decode()
@@ -75,14 +75,6 @@ def test_a_connection_that_cannot_be_read_is_named_without_its_value(value):
     with pytest.raises(ConfigError, match=r"^AIRFLOW_CONN_CSV_API is no connection; allowed is") as raised:
         connections({"AIRFLOW_CONN_CSV_API": value})
     assert "s3cret" not in str(raised.value)
-
-
-def test_a_shared_folder_that_cannot_be_written_to_is_named_with_its_setting(tmp_path):
-    check_folders({str(tmp_path): "HEADRACE_VOLUME"})
-    with pytest.raises(
-        ConfigError, match=r"/gone is not writable for user \d+; the folder that LOGS_VOLUME names must be"
-    ):
-        check_folders({str(tmp_path): "HEADRACE_VOLUME", str(tmp_path / "gone"): "LOGS_VOLUME"})
 
 
 def test_the_passwords_file_is_readable_by_its_owner_only(monkeypatch, tmp_path):

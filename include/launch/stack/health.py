@@ -5,9 +5,11 @@ Airflow's own `airflow jobs check` takes 4 s of a core each time; this asks the 
 
 import argparse
 import contextlib
+import http.client
 import os
 import socket
 import sys
+import urllib.request
 
 import psycopg2
 
@@ -52,6 +54,16 @@ def check_worker(broker: str, host: str) -> None:
         raise TransientError(f"the worker {name} did not answer within {PING_SECONDS:.0f} s")
 
 
+def check_execution_api(address: str) -> None:
+    """Raise `TransientError` unless the API that a worker's tasks need answers at `address`."""
+    try:
+        # By the same proxy, if there is one, as the tasks' own requests.
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=PING_SECONDS):
+            return
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise TransientError(f"the api-server does not answer at {address}: {type(error).__name__}") from error
+
+
 def main() -> int:
     """Check the service that the command names; the exit status is 0 only where it works."""
     parser = argparse.ArgumentParser(prog="python -m include.launch.stack.health", description=__doc__)
@@ -61,6 +73,7 @@ def main() -> int:
     try:
         if service == "worker":
             check_worker(os.environ["AIRFLOW__CELERY__BROKER_URL"], host)
+            check_execution_api(os.environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"])
         else:
             check_job(service, os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], host)
     except HeadraceError as error:

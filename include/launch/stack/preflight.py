@@ -1,4 +1,7 @@
-"""Refuses secrets that are empty, well known, short or cannot stand in a URL, before anything is started with them."""
+"""Refuses secrets that are empty, well known, short or cannot stand in a URL, and settings that cannot work.
+
+`python -m include.launch.stack.preflight`, before anything is started or changed.
+"""
 
 import base64
 import binascii
@@ -6,6 +9,8 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+
+from include.launch.stack import settings
 
 SECRETS = (
     "POSTGRES_PASSWORD",
@@ -64,13 +69,16 @@ def _is_fernet_key(value: str) -> bool:
 
 
 def main() -> int:
-    """Print every problem; the exit status is 0 only where there is none."""
+    """Print every problem of the secrets and the settings; the exit status is 0 only where there is none."""
     found = problems(os.environ)
     for problem in found:
         print(f"error: {problem}", file=sys.stderr)
     if found:
-        print("the stack does not start with it; `make stack-up` writes good ones to .env.local", file=sys.stderr)
-    return 1 if found else 0
+        print("`make stack-up` writes good secrets to .env.local", file=sys.stderr)
+    unusable = settings.problems(os.environ)
+    for problem in unusable:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if found or unusable else 0
 
 
 if __name__ == "__main__":
