@@ -1,9 +1,10 @@
 """For all tests: Airflow finds an empty home of its own, and nothing of the caller's environment changes a result."""
 
 import os
+import shutil
 import tempfile
 
-# Before any test module imports Airflow, which reads its configuration at import.
+# Before any test module imports Airflow, which reads its configuration at import; each process of xdist has its own.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="headrace-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
@@ -15,3 +16,7 @@ for name in ("API_URL", "BOT_TOKEN", "CHAT_ID", "HEADRACE_STORAGE", "HEADRACE_DA
     os.environ.pop(name, None)
 
 pytest_plugins = ["tests.databases"]
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)

@@ -1,14 +1,13 @@
-"""One process of several that share a limit: python -m tests.paced_process '<JSON of Orders>'.
+"""One process of several that share a limit.
 
-It says `ready`, waits for a line, calls the server with so many workers for so many seconds, and says in one line of
-JSON when each call started (seconds of the machine's monotonic clock) and how many starts came too late.
+It says `ready`, waits for a word, calls the server with so many workers for so many seconds, and tells when each call
+started (seconds of the machine's monotonic clock) and how many starts came too late.
 """
 
 import asyncio
-import json
-import sys
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import aiohttp
 
@@ -18,7 +17,7 @@ from include.common.limits.pace import Pace
 from include.common.limits.rate_limit import RateLimiter, parse_rate
 
 
-@dataclass
+@dataclass(frozen=True)
 class Orders:
     """`budget` is the number of calls that all processes may make together, None for any."""
 
@@ -30,7 +29,20 @@ class Orders:
     budget: int | None = None
 
 
-async def run(orders: Orders) -> None:
+@dataclass(frozen=True)
+class Told:
+    """What a process came to."""
+
+    started: list[float]
+    given_up: int
+
+
+def run(orders: Orders, line: Connection) -> None:
+    """The whole of the process, at the other end of `line`."""
+    asyncio.run(_run(orders, line))
+
+
+async def _run(orders: Orders, line: Connection) -> None:
     rate = parse_rate(orders.rate)
     assert rate
     engine = connect(orders.database)
@@ -40,8 +52,8 @@ async def run(orders: Orders) -> None:
     allowance = Allowance(Budgets(engine), "run", orders.budget) if orders.budget is not None else None
     started: list[float] = []
     async with aiohttp.ClientSession() as session:
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
+        line.send("ready")
+        await asyncio.to_thread(line.recv)
         end = time.monotonic() + orders.seconds
 
         async def work() -> None:
@@ -58,8 +70,4 @@ async def run(orders: Orders) -> None:
     await pace.close()
     if allowance:
         await allowance.close()
-    print(json.dumps({"started": started, "given_up": pace.given_up}), flush=True)
-
-
-if __name__ == "__main__":
-    asyncio.run(run(Orders(**json.loads(sys.argv[1]))))
+    line.send(Told(started, pace.given_up))
