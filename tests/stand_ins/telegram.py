@@ -1,13 +1,14 @@
 """A stand-in for the Telegram Bot API: checks what Telegram checks, answers as Telegram answers."""
 
-import asyncio
 import json
-import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
 from aiohttp import web
+
+from tests.stand_ins.serving import serving
 
 ALLOWED_TAGS = {"b", "i", "u", "s", "a", "code", "pre", "blockquote"}
 
@@ -45,7 +46,7 @@ def text_of(markup: str) -> str:
 
 @dataclass
 class TelegramStandIn:
-    """Serves `/bot<token>/sendMessage` on a loopback port, in a thread of its own. Use as a context manager.
+    """Serves `/bot<token>/sendMessage` on a loopback port. Use as a context manager.
 
     `answers` are given before the stand-in starts to judge for itself: each a status and a body.
     """
@@ -57,34 +58,24 @@ class TelegramStandIn:
     calls: int = 0
 
     @property
+    def connection(self) -> str:
+        """The Airflow connection that leads here, as an environment variable holds it."""
+        extra = {"base_url": self.base_url}
+        return json.dumps({"conn_type": "telegram", "password": self.token, "host": self.chat_id, "extra": extra})
+
+    @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/bot"
 
     def __enter__(self) -> "TelegramStandIn":
-        self._loop = asyncio.new_event_loop()
-        started = threading.Event()
-
-        async def serve() -> None:
-            app = web.Application()
-            app.router.add_post("/{bot}/{method}", self._answer)
-            self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-            await self._runner.setup()
-            site = web.TCPSite(self._runner, "127.0.0.1", 0)
-            await site.start()
-            self.port = self._runner.addresses[0][1]
-            started.set()
-
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(serve(), self._loop)
-        assert started.wait(10)
+        app = web.Application()
+        app.router.add_post("/{bot}/{method}", self._answer)
+        self._served = ExitStack()
+        self.port = self._served.enter_context(serving(app))
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._served.close()
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.calls += 1
