@@ -1,13 +1,14 @@
 """What a person asks of a run on the command line, in the words of `make run` and `make trigger`."""
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from include.enrichment.parameters import PARAMETERS
+from include.orchestration import systems
 
-DEFAULT_DAG = "csv_processing"
+DEFAULT_DAG = systems.DEFAULT_DAG
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class RunRequest:
 
     dag_id: str
     given: dict[str, Any] = field(default_factory=dict)
+
+    def variables(self) -> set[str]:
+        """The variables that it was given."""
+        return {parameter.variable for parameter in PARAMETERS if parameter.name in self.given}
+
+    def conf(self, taken: Collection[str] = ()) -> dict[str, Any]:
+        """The run's conf, without what its DAG takes from variables that are the same there: a key may be in it."""
+        left_out = {parameter.name for parameter in PARAMETERS if parameter.variable in taken}
+        return {name: value for name, value in self.given.items() if name not in left_out}
 
 
 def read_request(dag_id: str, environment: Mapping[str, str], place: Callable[[str, str], str]) -> RunRequest:

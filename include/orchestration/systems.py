@@ -103,6 +103,9 @@ SYSTEMS: tuple[System, ...] = (
     ),
 )
 
+# What `make run` and `make trigger` run where no DAG is named.
+DEFAULT_DAG = "csv_processing"
+
 
 def dag_ids() -> list[str]:
     """Every DAG that is expected now."""

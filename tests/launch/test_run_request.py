@@ -80,3 +80,11 @@ def test_a_file_is_only_taken_once_every_other_value_can_be_meant():
 
     with pytest.raises(Exception, match="LIMIT is `no`"):
         read_request("csv_processing", {"CSV": "a.csv", "LIMIT": "no"}, place)
+
+
+def test_what_the_dag_takes_from_its_own_environment_alike_stands_not_in_the_conf():
+    given = {"API_URL": "https://api.example.com?key=k", "LIMIT": "3"}
+    request = read_request("csv_processing", given, trigger.place)
+    assert request.conf(taken={"API_URL", "BOT_TOKEN"}) == {"limit": 3}
+    assert request.conf() == {"api_url": "https://api.example.com?key=k", "limit": 3}
+    assert request.variables() == {"API_URL", "LIMIT"}

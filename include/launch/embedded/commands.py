@@ -16,8 +16,6 @@ from include.launch.run_request import DEFAULT_DAG, RunRequest
 from include.orchestration import paths, systems
 from include.orchestration.rest import AirflowApi
 
-ADDRESS = "API_URL"
-
 
 def place(name: str, text: str) -> str:
     """Where a run finds a file: a URL, or an absolute path, relative ones from where the command was typed."""
@@ -73,10 +71,9 @@ def run(home: Home, request: RunRequest) -> bool:
         if errors := [error for error in api.import_errors(0.0) if f"{systems.file_of(request.dag_id)}:" in error]:
             raise ConfigError("the DAG's file does not import:\n  " + "\n  ".join(errors))
         changed = changed_since(running)
-        conf = dict(request.given)
-        if ADDRESS not in changed and ADDRESS in systems.system_of(request.dag_id).variables(request.dag_id):
-            conf.pop("api_url", None)  # it is known there, and better not kept in the run's conf: a key may be in it
-        if ignored := [name for name in changed if name != ADDRESS]:
+        taken = systems.system_of(request.dag_id).variables(request.dag_id)
+        conf = request.conf(set(taken) - set(changed))
+        if ignored := sorted(set(changed) - request.variables()):
             print(f"note: `make up` runs with its own {', '.join(ignored)}; what is set here is not used", flush=True)
         paused = bool((api.find_dag(request.dag_id) or {}).get("is_paused"))
         run_id = api.trigger(request.dag_id, conf)
