@@ -175,6 +175,13 @@ def test_the_guard_of_the_layers_sees_a_wrong_import(tree, module, line, contrac
     assert f"{contract} BROKEN" in ended.stdout
 
 
+def test_a_module_of_orchestration_that_no_contract_places_is_seen(tree):
+    (tree / "include/orchestration/unplaced.py").touch()
+    ended = layers_of(tree)
+    assert ended.returncode == 1
+    assert f"{SHARED} BROKEN" in ended.stdout
+
+
 def test_a_second_system_that_keeps_to_itself_breaks_no_contract(tree):
     ended = layers_of(tree)
     assert ended.returncode == 0, ended.stdout
