@@ -51,11 +51,12 @@ stack: ## docker compose on the stack: make stack CMD="up --detach --scale worke
 trigger: ## Start a run of the stack, with the variables of run; WAIT=1 follows it
 	@deploy/stack.sh trigger
 
-# What needs no Airflow goes to two processes; the tests of one Airflow follow each other. Both are run, whatever fails.
+# In two processes: first what needs no Airflow, then the tests of one Airflow beside those that start their own. Both
+# are run, whatever fails.
 test: .venv/installed-dev ## Run every test; no network but loopback, no service
 	@failed=0; \
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/orchestration tests/launch tests/integrity || failed=1; \
-	$(BIN)/python -m pytest tests/e2e || failed=1; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/e2e || failed=1; \
 	exit $$failed
 
 test-stack: .venv/installed-dev ## Bring the stack up, test it, take it down with its volumes; needs docker

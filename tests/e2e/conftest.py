@@ -23,6 +23,14 @@ from tests.stand_ins.telegram import TelegramStandIn
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of the shared Airflow follow each other in one process, those that start their own in another."""
+    for item in items:
+        shared = "headrace" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("shared Airflow" if shared else "own Airflow"))
+
+
 @dataclass
 class Made:
     """What a make target came to."""
