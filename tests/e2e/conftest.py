@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ from tests.monitoring import COMPOSE
 from tests.stand_ins.telegram import TelegramStandIn
 
 PROJECT = Path(__file__).resolve().parents[2]
+# The tests' own DAGs, beside those of the project.
+QUICK = {
+    "name": "quick",
+    "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+    "kwargs": {"path": str(PROJECT / "tests/e2e/dags")},
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
@@ -123,25 +130,23 @@ def headrace(tmp_path_factory):
     home, storage = root / "home", root / "storage"
     metrics = Metrics()
     with TelegramStandIn() as telegram:
-        connection = {
-            "conn_type": "telegram",
-            "password": telegram.token,
-            "host": telegram.chat_id,
-            "extra": {"base_url": telegram.base_url},
-        }
         made = make(
             "up",
             f"PORT={free_port()}",
             home=home,
             HEADRACE_STORAGE=str(storage),
-            AIRFLOW_CONN_TELEGRAM_DEFAULT=json.dumps(connection),
+            AIRFLOW_CONN_TELEGRAM_DEFAULT=telegram.connection,
             AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",  # an hourly run would share the counters
+            AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([QUICK]),
             **metrics.environment,
         )
         try:
             assert made.status == 0, made.output
             running = find_running(Home(home))
             api = AirflowApi(running.web, USER, Home(home).password())
+            while not all(api.find_dag(dag_id) for dag_id in ("quick", "quick_symbols")):
+                assert api.import_errors(0.0) == []
+                time.sleep(0.2)
             yield Headrace(home, storage, running.web, Demo(running.demos["demo-api"]), telegram, api, metrics)
         finally:
             make("down", home=home)

@@ -12,7 +12,6 @@ from include.enrichment.progress import KEPT_AS
 from tests.e2e.conftest import make
 from tests.e2e.test_runs import ended, task_instances, trigger, write_csv
 
-pytest_plugins = ["tests.s3"]
 KEEP_RUNS = 72
 
 
@@ -150,23 +149,6 @@ def test_many_rows_leave_little_in_airflows_database(headrace, tmp_path):
     stats = headrace.demo.stats()
     assert (stats["calls"], len(stats["by_key"])) == (rows, rows)
     assert len([task for task in task_instances(headrace, run_id) if task["task_id"] == "call_api"]) == 5
-
-
-def test_runs_sources_and_outputs_may_be_in_a_bucket(bucket, tmp_path):
-    (bucket / "in.csv").write_text("id\n004\n008\n012\n024\n")
-    made = make(
-        "run",
-        f"CSV={bucket}/in.csv",
-        f"OUTPUT={bucket}/out.json",
-        home=tmp_path / "home",
-        HEADRACE_STORAGE=str(bucket / "headrace"),
-    )
-    assert made.status == 0, made.output
-    assert "rows 4, ok 4, failed 0, skipped 0" in made.output
-    assert [record["id"] for record in json.loads((bucket / "out.json").read_text())] == ["004", "008", "012", "024"]
-    run = next((bucket / "headrace" / "runs" / "csv_processing").iterdir())
-    assert json.loads((run / "manifest.json").read_text())["outputs"][0]["path"] == f"{bucket}/out.json"
-    assert not (tmp_path / "data").exists()
 
 
 def test_a_run_removes_the_folders_of_old_runs_but_not_what_an_output_came_from(headrace, tmp_path):

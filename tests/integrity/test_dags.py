@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_the_steps_and_the_schedule(bag, dag_id):
     assert dag.schedule == "@hourly"
     assert (dag.catchup, dag.max_active_runs) == (False, 1)
     assert dag.task_dict["call_api"].partial_kwargs["pool"] == dag_id.replace("_processing", "_api")
-    assert {task.task_id: task.retries for task in dag.tasks}["write_json"] == 3
+    assert {(task.retries, task.retry_delay) for task in dag.tasks} == {(3, timedelta(seconds=10))}
     assert dag.task_dict["notify"].is_teardown
     assert dag.doc_md
     assert tuple(dag.params) == NAMES

@@ -66,6 +66,21 @@ def test_an_airflow_for_one_run_starts_no_scheduled_runs(home):
     assert airflow_environment(home, 1, {}, schedule=True)["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] == "True"
 
 
+def test_the_callers_own_bundles_stand_beside_this_one(home, monkeypatch):
+    own = {"name": "mine", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {"path": "/m"}}
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([own]))
+    found = json.loads(airflow_environment(home, 1, {}, True)["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    assert [bundle["name"] for bundle in found] == ["headrace", "mine"]
+    assert found[1] == own
+
+
+@pytest.mark.parametrize("text", ["[", '{"name": "mine"}'])
+def test_bundles_that_airflow_could_not_read_are_an_error_that_names_the_setting(home, monkeypatch, text):
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", text)
+    with pytest.raises(ConfigError, match=r"^AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST is `.*allowed is a JSON"):
+        airflow_environment(home, 1, {}, True)
+
+
 def test_a_process_is_ours_only_with_its_start_time(sleeper):
     assert started(sleeper).process() is not None
     assert started(sleeper, shift=-100).process() is None

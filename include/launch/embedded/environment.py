@@ -7,14 +7,17 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dotenv import dotenv_values
 
+from include.common.errors import ConfigError
 from include.orchestration.paths import PROJECT
 
 USER = "admin"
 UP_PORT = 8080
 USE_JOB_SCHEDULE = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"
+BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def airflow_environment(home: Home, port: int, demos: Mapping[str, str], schedul
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.path / "logs"),
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.path / "logs/dag_processor"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.path / 'airflow.db'}",
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        BUNDLES: json.dumps([bundle, *_bundles(caller)]),
         # AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE=False make up: a lasting Airflow whose DAGs run when triggered only.
         USE_JOB_SCHEDULE: str(schedule and caller.get(USE_JOB_SCHEDULE) != "False"),
         "AIRFLOW__API__HOST": "127.0.0.1",
@@ -112,3 +115,15 @@ def airflow_environment(home: Home, port: int, demos: Mapping[str, str], schedul
         # Nothing may take a request for this machine to a proxy.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
     }
+
+
+def _bundles(environment: Mapping[str, str]) -> list[Any]:
+    """The caller's own bundles, which stand beside this one; `ConfigError` where Airflow could not read them."""
+    text = environment.get(BUNDLES) or "[]"
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{BUNDLES} is `{text}`: {error}; allowed is a JSON list of bundles") from error
+    if not isinstance(found, list):
+        raise ConfigError(f"{BUNDLES} is `{text}`; allowed is a JSON list of bundles")
+    return found
