@@ -120,8 +120,8 @@ class Headrace:
     def report(self, dag_id: str = "csv_processing") -> dict[str, Any]:
         return json.loads((self.last_run(dag_id) / "report.json").read_text())
 
-    def errors(self) -> list[str]:
-        return (self.last_run() / "errors.csv").read_text("utf-8-sig").splitlines()
+    def errors(self, dag_id: str = "csv_processing") -> list[str]:
+        return (self.last_run(dag_id) / "errors.csv").read_text("utf-8-sig").splitlines()
 
 
 @pytest.fixture(scope="session")

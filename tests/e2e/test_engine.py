@@ -53,7 +53,7 @@ def callers(headrace):
 def test_a_task_killed_twice_loses_no_row_and_repeats_no_answered_call(headrace, tmp_path):
     rows = 2000
     headrace.demo.behave(latency=0.02)
-    run_id = headrace.api.trigger("csv_processing", on_echo(headrace, tmp_path, rows))
+    run_id = headrace.api.trigger("quick", on_echo(headrace, tmp_path, rows))
     chance = random.Random()
     killed = 0
     while killed < 2:
@@ -65,13 +65,13 @@ def test_a_task_killed_twice_loses_no_row_and_repeats_no_answered_call(headrace,
             if with_segment:
                 chance.choice(with_segment).kill()
                 killed += 1
-        assert headrace.api.run_state("csv_processing", run_id) in ("queued", "running")
+        assert headrace.api.run_state("quick", run_id) in ("queued", "running")
         time.sleep(0.05)
-    assert ended(headrace, "csv_processing", run_id) == "success"
+    assert ended(headrace, "quick", run_id) == "success"
     stats = headrace.demo.stats()
     assert len(stats["by_key"]) == rows
     assert stats["calls"] - rows <= killed  # one request in flight a task: what a kill may lose
-    report = json.loads((folder_of(headrace, run_id) / "report.json").read_text())
+    report = json.loads((folder_of(headrace, run_id, "quick") / "report.json").read_text())
     assert report["counts"] == {"rows": rows, "ok": rows, "failed": 0, "skipped": 0}
     records = json.loads((tmp_path / "out.json").read_text())
     assert [record["id"] for record in records] == [str(number) for number in range(rows)]

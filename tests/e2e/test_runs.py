@@ -81,18 +81,18 @@ def test_without_rate_the_dags_own_limit_holds_and_the_run_says_so(headrace, tmp
 
 
 def start_symbols(headrace, folder, rows):
-    """A run of symbol_processing, not waited for."""
+    """A run of the symbols' pipeline, not waited for."""
     folder.mkdir()
     (folder / "symbols.csv").write_text("symbol;company\n" + rows)
     conf = {"source": str(folder / "symbols.csv"), "output": str(folder / "results" / "{symbol}.json")}
-    return headrace.api.trigger("symbol_processing", conf)
+    return headrace.api.trigger("quick_symbols", conf)
 
 
 def check_symbols(headrace, folder, failing, passing):
     """A soft error that stays fails its symbol and writes nothing; one that passes is retried."""
-    assert ended(headrace, "symbol_processing", failing) == "failed"
+    assert ended(headrace, "quick_symbols", failing) == "failed"
     assert not (folder / "failing" / "results").exists()
-    assert ended(headrace, "symbol_processing", passing) == "success"
+    assert ended(headrace, "quick_symbols", passing) == "success"
     results = folder / "passing" / "results"
     assert sorted(path.name for path in results.iterdir()) == ["AAPL.json", "IBM.json"]
     records = json.loads((results / "AAPL.json").read_text())
@@ -108,7 +108,7 @@ def check_symbols(headrace, folder, failing, passing):
         "volume": 19730300,
     }
     reports = [
-        json.loads((headrace.storage / "runs" / "symbol_processing" / file_name(run) / "report.json").read_text())
+        json.loads((headrace.storage / "runs" / "quick_symbols" / file_name(run) / "report.json").read_text())
         for run in (failing, passing)
     ]
     assert "200 without `Time Series (Daily)`: Our standard limit" in reports[0]["problems"][0]
@@ -116,7 +116,7 @@ def check_symbols(headrace, folder, failing, passing):
 
 
 def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_path):
-    """One run for all of them, and one of symbols beside it, for a retry takes 10 s: counted are each row's calls."""
+    """One run for all of them, and two of symbols beside it: counted are each row's calls."""
     headrace.demo.behave(
         faults=[
             {"fault": "soft", "keys": ["FB"]},
@@ -137,8 +137,8 @@ def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_
     failing = start_symbols(headrace, tmp_path / "failing", "FB;Facebook\n")
     passing = start_symbols(headrace, tmp_path / "passing", "AAPL;Apple\nIBM;IBM\nAAPL;Apple again\n")
     output = tmp_path / "out.json"
-    made = headrace.run(OUTPUT=str(output))
-    assert made.status == 0, made.output
+    _, state = trigger(headrace, "quick", output=str(output))
+    assert state == "success"
     check_symbols(headrace, tmp_path, failing, passing)
     calls = headrace.demo.stats()["by_key"]
     assert (calls.pop("FB"), calls.pop("IBM"), calls.pop("AAPL")) == (4, 2, 1)
@@ -157,7 +157,7 @@ def test_faults_that_pass_are_retried_and_the_others_fail_at_once(headrace, tmp_
     }
     assert sum(calls.values()) == 142 + 3 + 1 + 1 + 1 + 2 + 1 + 3 + 1
     assert len(json.loads(output.read_text())) == 136
-    rows = list(csv.DictReader(headrace.errors()))
+    rows = list(csv.DictReader(headrace.errors("quick")))
     assert [(row["id"], row["status"], row["attempts"]) for row in rows] == [
         ("004", "failed", "1"),
         ("008", "failed", "1"),
