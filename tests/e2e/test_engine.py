@@ -151,7 +151,7 @@ def test_many_rows_leave_little_in_airflows_database(headrace, tmp_path):
     assert len([task for task in task_instances(headrace, run_id) if task["task_id"] == "call_api"]) == 5
 
 
-def test_a_run_removes_the_folders_of_old_runs_but_not_what_an_output_came_from(headrace, tmp_path):
+def test_a_run_removes_the_folders_of_old_runs_but_not_what_an_output_came_from_and_says_what_is_gone(headrace, tmp_path):
     headrace.demo.behave()
     first, state = trigger(headrace, **on_echo(headrace, tmp_path, 3))
     assert state == "success"
@@ -162,10 +162,14 @@ def test_a_run_removes_the_folders_of_old_runs_but_not_what_an_output_came_from(
         (old / "run.json").write_text(json.dumps({"run": f"old-{number}", "began": float(number)}))
     mark = folder_of(headrace, first) / "run.json"
     mark.write_text(json.dumps({"run": first, "began": 0.0}))  # the oldest of all, and its output still stands
-    _, state = trigger(headrace, **on_echo(headrace, tmp_path, 3, output=str(tmp_path / "other.json")))
+    second, state = trigger(headrace, **on_echo(headrace, tmp_path, 3, output=str(tmp_path / "other.json")))
     assert state == "success"
     assert folder_of(headrace, first).exists()
     began = {path.name: json.loads((path / "run.json").read_text())["began"] for path in folders.iterdir()}
     newest = sorted(began, key=began.__getitem__, reverse=True)[:KEEP_RUNS]
     assert {name for name in began if name.startswith("old-")} <= set(newest)
     assert "old-0" not in began
+    folder_of(headrace, second).rename(tmp_path / "removed")
+    made = headrace.run(RETRY_FAILED_OF=second)
+    assert made.status != 0
+    assert f"error: retry_failed_of is `{second}`: its data is gone" in made.output

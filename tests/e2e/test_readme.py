@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.launch.embedded.environment import Home
+from tests.e2e.test_runs import trigger
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = "".join((PROJECT / name).read_text("utf-8") for name in ("README.md", "docs/usage.md"))
@@ -93,20 +94,34 @@ def test_a_run_by_airflows_own_command_line(shell, headrace):
     headrace.api.fail_run("csv_processing", *started)
 
 
-def test_a_redrive_in_three_commands(shell, headrace, tmp_path):
-    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": ["004", "008"]}])
+def test_a_redrive_in_three_commands_and_once_more_by_rest(shell, headrace, tmp_path):
+    def behave(*keys):
+        headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": list(keys)}])
+
+    def run_id():
+        return headrace.report()["run_id"]
+
+    behave("004", "008", "012")
     first = shell(commands("make run")[0])
     assert first.returncode == 0, first.stdout + first.stderr
     readers = re.search(r"RETRY_FAILED_OF=(\S+)", commands("make run RETRY_FAILED_OF=")[0])[1]
     ours = re.search(r"RETRY_FAILED_OF=(\S+)", first.stdout)[1]
-    headrace.demo.behave(faults=[{"fault": "status", "status": 404, "keys": ["008"]}])
+    assert ours == run_id()
+    behave("008", "012")
     second = shell(commands("make run RETRY_FAILED_OF=")[0].replace(readers, ours))
     assert second.returncode == 0, second.stdout + second.stderr
-    assert headrace.demo.stats()["by_key"] == {"004": 1, "008": 1}
-    assert len(json.loads((tmp_path / "output.json").read_text())) == 141
-    headrace.demo.behave()
-    third = shell(commands('make airflow CMD="dags trigger csv_processing -c')[0].replace(readers, ours))
+    assert headrace.demo.stats()["by_key"] == {"004": 1, "008": 1, "012": 1}
+    assert len(json.loads((tmp_path / "output.json").read_text())) == 140
+    behave("012")
+    third = shell(commands('make airflow CMD="dags trigger csv_processing -c')[0].replace(readers, run_id()))
     assert third.returncode == 0, third.stdout + third.stderr
     while headrace.api.unfinished_runs():
         time.sleep(0.2)
-    assert headrace.demo.stats()["by_key"] == {"004": 1, "008": 1}
+    assert headrace.demo.stats()["by_key"] == {"008": 1, "012": 1}
+    behave()
+    _, state = trigger(headrace, retry_failed_of=run_id())
+    assert state == "success"
+    assert headrace.demo.stats()["by_key"] == {"012": 1}
+    records = json.loads((tmp_path / "output.json").read_text())
+    assert len(records) == 142
+    assert [record["id"] for record in records] == sorted(record["id"] for record in records)
