@@ -59,8 +59,9 @@ def test_a_run_answers_every_row_once_and_never_passes_the_pool(headrace, tmp_pa
     ]
 
 
-def test_up_to_twenty_rows_each_is_a_task_named_by_its_key(headrace, tmp_path):
+def test_up_to_twenty_rows_each_is_a_task_named_by_its_key_and_telegram_is_told_once(headrace, tmp_path):
     headrace.demo.behave()
+    told = len(headrace.telegram.messages)
     source = write_csv(tmp_path / "small.csv", ["a b", "c/d", "ё"])
     run_id, state = trigger(
         headrace, source=source, output=str(tmp_path / "o.json"), api_url=f"{headrace.demo.url}/echo", rate_limit="none"
@@ -69,6 +70,9 @@ def test_up_to_twenty_rows_each_is_a_task_named_by_its_key(headrace, tmp_path):
     named = [task["rendered_map_index"] for task in task_instances(headrace, run_id) if task["task_id"] == "call_api"]
     assert sorted(named) == ["a b", "c/d", "ё"]
     assert set(headrace.demo.stats()["by_key"]) == {"a b", "c/d", "ё"}
+    (message,) = headrace.telegram.messages[told:]
+    assert run_id in message["text"]
+    assert "rows 3, ok 3, failed 0, skipped 0" in message["text"]
 
 
 def test_without_rate_the_dags_own_limit_holds_and_the_run_says_so(headrace, tmp_path):
@@ -238,11 +242,17 @@ def test_clearing_what_401_stopped_calls_what_is_missing_and_tells_of_this_pass(
     assert len(json.loads((tmp_path / "o.json").read_text())) == 142
 
 
-def test_no_log_holds_the_token(headrace):
-    logs = [path for path in headrace.home.rglob("*.log") if path.is_file()]
-    assert len(logs) > 10
+def test_where_telegram_refuses_the_data_stand_and_no_log_holds_the_token(headrace, tmp_path):
+    headrace.demo.behave()
+    headrace.telegram.answers = [(403, {"ok": False, "error_code": 403, "description": "Forbidden: bot was kicked"})]
+    run_id, state = trigger(headrace, output=str(tmp_path / "o.json"), limit=1)
+    states = {task["task_id"]: task["state"] for task in task_instances(headrace, run_id)}
+    assert (state, states["write_json"], states["notify"]) == ("success", "success", "skipped")
+    assert len(json.loads((tmp_path / "o.json").read_text())) == 1
+    logs = {path: path.read_text(errors="replace") for path in headrace.home.rglob("*.log") if path.is_file()}
+    assert any("Forbidden: bot was kicked" in text for text in logs.values())
     secret = headrace.telegram.token.partition(":")[2]
-    assert [path for path in logs if secret in path.read_text(errors="replace")] == []
+    assert [path for path, text in logs.items() if secret in text] == []
 
 
 def test_the_web_ui_asks_for_a_login(headrace):
