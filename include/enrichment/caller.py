@@ -1,17 +1,23 @@
 """Calling the API for the rows of one chunk: a bounded number in flight, at the pace that limits and pauses allow."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from include.common.durations import say_duration
 from include.common.errors import HeadraceError, PermanentError, TransientError
 from include.common.http.errors import AccessError
 from include.common.text import shown
+from include.enrichment import breaker
+from include.enrichment.breaker import Breaker, Due, Standing
+from include.enrichment.guards import Allowance, AlwaysHeld, Lease, Pace
 from include.enrichment.ledger import Entry, Segment
 from include.enrichment.models import RowStatus
+from include.enrichment.outcome import Outcome
 from include.enrichment.progress import Meter, Progress
 from include.enrichment.rows import RowToCall
 
@@ -20,8 +26,6 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE = 3600.0
 # Pauses with no answer between them, after which the rest of the rows is left to the task's next try.
 PAUSES_IN_A_ROW = 5
-# The circuit breaker: transient failures with no answer between them, after which a chunk stops hammering.
-FAILURES_IN_A_ROW = 20
 # Seconds between two looks at whether the run was stopped, and between two words of progress.
 WATCH_EVERY = 0.5
 TELL_EVERY = 5.0
@@ -35,77 +39,6 @@ class Caller(Protocol):
     """
 
     async def call(self, row: Mapping[str, str], permit: Callable[[], Awaitable[None]]) -> Any: ...
-
-
-class Pace(Protocol):
-    """When the next call may start, for all processes that share the limit."""
-
-    @property
-    def waiting(self) -> float:
-        """Seconds until the next call of this process may start; 0 where none waits."""
-
-    async def start(self) -> None:
-        """Returns when one call may start."""
-
-    async def defer(self, seconds: float) -> None:
-        """The API asked for a pause of `seconds`."""
-
-
-class Allowance(Protocol):
-    """The calls that the run may still make."""
-
-    async def take(self) -> bool:
-        """Whether one more call may be made, which then counts."""
-
-
-class Lease(Protocol):
-    """The right of this try to call: a newer one may have begun somewhere else."""
-
-    @property
-    def held(self) -> bool:
-        """Whether a call may start now."""
-
-    async def regained(self) -> None:
-        """Returns once it is held again; raises `TransientError` where it is lost."""
-
-
-class AlwaysHeld:
-    """For a try that no other one can follow."""
-
-    held = True
-
-    async def regained(self) -> None:
-        """At once."""
-
-
-class Standing(Protocol):
-    """How the rows stand after earlier tries; `ChunkLedger` is the real one."""
-
-    def status(self, n: int) -> RowStatus | None: ...
-
-    def attempts(self, n: int) -> int: ...
-
-    def count(self, status: RowStatus) -> int: ...
-
-
-@dataclass
-class Outcome:
-    """How the rows of one try ended.
-
-    `wait` is how many seconds are left of a pause that the API asked for; None where the failures named none. `left`
-    says why rows were left that no later try calls (a budget, a deadline).
-    """
-
-    ok: int = 0
-    failed: int = 0
-    transient: int = 0
-    wait: float | None = None
-    first_error: str = ""
-    left: str | None = None
-
-    def note_error(self, error: str) -> None:
-        """Keep the first error, to say something of it."""
-        self.first_error = self.first_error or error
 
 
 class _NotPermitted(Exception):
@@ -147,28 +80,30 @@ class Calls:
         self._outcome = Outcome()
         self._resume_at = 0.0
         self._every_failure_named_a_pause = True
-        self._halted = asyncio.Event()  # no further call is made in this try
+        self._halted = False  # no further call is made in this try
         self._error: HeadraceError | None = None  # why
         self._waiting: set[asyncio.Task[Any]] = set()  # workers that wait for their turn
         self._pauses = 0  # in a row, with no answer between them
-        self._failures = 0  # in a row, with no answer between them
+        self._due = Due(lambda: (), self.standing)
+        self._breaker = Breaker(self._due)
         self._ended_before = self.standing.count(RowStatus.OK) + self.standing.count(RowStatus.FAILED)
         self._meter = Meter(self.total, self._ended_before, self.clock())
 
-    async def run(self, rows: Iterable[RowToCall], in_flight: int) -> Outcome:
-        """Call every row that has not ended yet, at most `in_flight` at once.
+    async def run(self, rows: Callable[[], Iterable[RowToCall]], in_flight: int) -> Outcome:
+        """Call every row that has not ended yet, at most `in_flight` at once; `rows` reads them from the first.
 
         Raises `AccessError` as soon as one call is refused for its credentials, and the others are abandoned;
         the error of `stopped` once that gives one, after the calls in flight; `PermanentError` where the API asks for a
         longer pause than anybody should wait for.
         """
-        due = (row for row in rows if self.standing.status(row.n) in (None, RowStatus.RETRY))
+        self._due = Due(rows, self.standing)
+        self._breaker = Breaker(self._due)
         await self._look()
         try:
             async with asyncio.TaskGroup() as group:
-                workers = [group.create_task(self._work(due)) for _ in range(in_flight)]
                 watch = group.create_task(self._watch())
-                await asyncio.wait(workers)
+                while await self._call_until_it_opens(group, in_flight):
+                    await asyncio.wait([group.create_task(self._outlast())])
                 watch.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -184,36 +119,82 @@ class Calls:
         outcome = self._outcome
         done = self._ended_before + outcome.ok + outcome.failed
         failed = self.standing.count(RowStatus.FAILED) + outcome.failed
-        return self._meter.read(done, failed, outcome.transient, self.pace.waiting, self.clock())
+        counts = (done, failed, outcome.transient)
+        return self._meter.read(*counts, self.pace.waiting, self.clock(), outage=self._breaker.open)
 
-    async def _work(self, due: Iterable[RowToCall]) -> None:
-        for row in due:
-            if not await self._may_start():
+    async def _call_until_it_opens(self, group: asyncio.TaskGroup, in_flight: int) -> bool:
+        """Call what is due; whether that ended because the circuit breaker opened."""
+        await asyncio.wait([group.create_task(self._work()) for _ in range(in_flight)])
+        self._breaker.no_row_is_left()
+        return self._breaker.open and not self._halted
+
+    async def _work(self) -> None:
+        while self._going_on and (row := self._due.take()):
+            await self._call_in_turn(row)
+
+    async def _outlast(self) -> None:
+        """Wait for the API to come back, with one call after each pause; the try ends where it does not in time."""
+        seen = self._ended_before or self._outcome.ok or self._outcome.failed
+        longest = breaker.LONGEST_OUTAGE if seen else breaker.LONGEST_SILENCE
+        log.warning("the API does not answer: waiting at most %s for it to come back", say_duration(longest))
+        began, pause = self.clock(), breaker.FIRST_PAUSE
+        for number in itertools.count():
+            if self._halted:
                 return
+            left = began + longest - self.clock()
+            row = self._due.take_to_probe(number) if left > 0 else None
+            if row is None:
+                log.warning("it did not come back")
+                self._outcome.outage = longest
+                self._halt()
+                return
+            if await self._interruptible(self.sleep(min(pause, left))):
+                self._breaker.probe()
+                await self._call_in_turn(row)
+            if not self._breaker.open:
+                log.info("the API answers again, after %s", say_duration(self.clock() - began))
+                return
+            pause = min(2 * pause, breaker.LONGEST_PAUSE)
+
+    async def _call_in_turn(self, row: RowToCall) -> None:
+        if await self._may_start():
             await self._call(row)
+        else:
+            self._due.put_back(row)
+
+    @property
+    def _going_on(self) -> bool:
+        return not self._halted and not self._breaker.open
 
     async def _may_start(self) -> bool:
-        if self._halted.is_set():
-            return False
+        return self._going_on and await self._interruptible(self._turn()) and self._going_on
+
+    async def _turn(self) -> None:
+        try:
+            await self.pace.start()
+            if self.allowance and self._going_on and not await self.allowance.take():
+                self._leave(self.over_budget)
+            while self._going_on and not self.lease.held:
+                await self.lease.regained()
+                await self.pace.start()  # the start of before has passed
+        except TransientError as error:  # the database, or a newer try: what is in flight is not to be lost for it
+            self._halt(error)
+
+    async def _interruptible(self, wait: Awaitable[None]) -> bool:
+        """Wait for something that is given up when no further call is made; whether it came."""
         worker = asyncio.current_task()
         assert worker is not None
         self._waiting.add(worker)
         try:
-            await self.pace.start()
-            if self.allowance and not self._halted.is_set() and not await self.allowance.take():
-                self._leave(self.over_budget)
-            while not (self.lease.held or self._halted.is_set()):
-                await self.lease.regained()
-                await self.pace.start()  # the start of before has passed
+            await wait
         except asyncio.CancelledError:
-            if not self._halted.is_set():
+            if worker in self._waiting:  # cancelled by somebody else
                 raise
             worker.uncancel()
-        except TransientError as error:  # the database, or a newer try: what is in flight is not to be lost for it
-            self._halt(error)
+            return False
         finally:
             self._waiting.discard(worker)
-        return not self._halted.is_set()
+        return True
 
     async def _permit(self) -> None:
         if not await self._may_start():
@@ -244,47 +225,58 @@ class Calls:
     def _halt(self, error: HeadraceError | None = None) -> None:
         """Make no further call; those in flight are finished, those that wait for their turn give it up."""
         self._error = self._error or error
-        self._halted.set()
-        for worker in self._waiting:
+        self._halted = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        for worker in self._waiting - {asyncio.current_task()}:
+            self._waiting.discard(worker)
             worker.cancel()
 
     def _leave(self, reason: str) -> None:
         """Make no further call in this run: the rest of the rows is skipped for `reason`."""
-        if not self._halted.is_set():
+        if not self._halted:
             self._outcome.left = reason
             self._halt()
 
     async def _call(self, row: RowToCall) -> None:
-        number = row.n
-        attempts = self.standing.attempts(number) + 1
+        due, began = self._due, self._breaker.answers
+        attempts = due.attempts(row) + 1
         try:
             answer = await self.caller.call(dict(zip(self.columns, row.values, strict=True)), self._permit)
         except _NotPermitted:
-            return
+            due.put_back(row)
         except TransientError as error:
-            self._outcome.transient += 1
-            self._outcome.note_error(f"row {number} ({shown(row.key)}): {error}")
-            await self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))
-            await self._failed_for_now(error)
+            self._outcome.transient += not due.failed_in_this_try(row)
+            self._note(row, error)
+            await self.segment.append(Entry(row.n, RowStatus.RETRY, attempts, str(error)))
+            await self._failed_for_now(row, attempts, began, error)
         except AccessError as error:
             # Called again once a person has mended the credentials.
-            await self.segment.append(Entry(number, RowStatus.RETRY, attempts, str(error)))
+            await self.segment.append(Entry(row.n, RowStatus.RETRY, attempts, str(error)))
             raise
         except PermanentError as error:
             self._outcome.failed += 1
-            self._failures = 0
-            self._outcome.note_error(f"row {number} ({shown(row.key)}): {error}")
-            await self.segment.append(Entry(number, RowStatus.FAILED, attempts, str(error)))
+            self._answered(row)
+            self._note(row, error)
+            await self.segment.append(Entry(row.n, RowStatus.FAILED, attempts, str(error)))
         else:
             self._outcome.ok += 1
-            self._pauses = self._failures = 0
-            await self.segment.append(Entry(number, RowStatus.OK, attempts, answer=answer))
+            self._pauses = 0
+            self._answered(row)
+            await self.segment.append(Entry(row.n, RowStatus.OK, attempts, answer=answer))
 
-    async def _failed_for_now(self, error: TransientError) -> None:
-        self._failures += 1
-        if self._failures >= FAILURES_IN_A_ROW and not self._halted.is_set():
-            log.warning("%d calls in a row failed: the rest is left to the next try", self._failures)
-            self._halt()
+    def _note(self, row: RowToCall, error: HeadraceError) -> None:
+        self._outcome.note_error(f"row {row.n} ({shown(row.key)}): {error}")
+
+    def _answered(self, row: RowToCall) -> None:
+        self._breaker.answered()
+        self._outcome.transient -= self._due.failed_in_this_try(row)
+
+    async def _failed_for_now(self, row: RowToCall, attempts: int, began: int, error: TransientError) -> None:
+        self._breaker.failed(row, attempts, began)
+        if self._breaker.open:
+            self._interrupt()
         if error.retry_after is None:
             self._every_failure_named_a_pause = False
         else:

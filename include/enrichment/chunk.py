@@ -3,19 +3,22 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from include.common.durations import say_duration
 from include.common.errors import HeadraceError, InterruptedTaskError, PermanentError, TransientError
 from include.common.http.errors import AccessError
-from include.enrichment.caller import Allowance, AlwaysHeld, Caller, Calls, Lease, Outcome, Pace, tell_nobody
+from include.enrichment.caller import Caller, Calls, tell_nobody
+from include.enrichment.guards import Allowance, AlwaysHeld, Lease, Pace
 from include.enrichment.ledger import ChunkLedger, open_segment
 from include.enrichment.models import Chunk
+from include.enrichment.outcome import Outcome
 from include.enrichment.progress import Progress
-from include.enrichment.rows import open_rows, read_rows
+from include.enrichment.rows import RowToCall, open_rows, read_rows
 from include.enrichment.run import Ending, Plan, RunFolder
 
 log = logging.getLogger(__name__)
@@ -70,7 +73,9 @@ class ChunkCalls:
         if outcome.left:
             log.warning("the rest of the rows is not called: %s", outcome.left)
         elif outcome.transient and not self.attempt.last:
-            raise TransientError(f"{outcome.transient} rows to call again; first: {outcome.first_error}", outcome.wait)
+            gone = f"the API did not come back within {say_duration(outcome.outage)}; " if outcome.outage else ""
+            said = f"{gone}{outcome.transient} rows to call again; first: {outcome.first_error}"
+            raise TransientError(said, outcome.wait)
         self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, left=outcome.left))
         return outcome
 
@@ -93,6 +98,12 @@ class ChunkCalls:
         # Segments and rows may be far away: the loop goes on meanwhile.
         ledger = await asyncio.to_thread(ChunkLedger, folder.segments, chunk, after_try)
         stream = await asyncio.to_thread(open_rows, folder, chunk)
+        first = stream.tell()
+
+        def rows() -> Iterator[RowToCall]:
+            stream.seek(first)
+            return read_rows(stream, chunk)
+
         with ledger, stream:
             async with open_segment(folder.segments, chunk.index, self.attempt.number) as segment:
                 calls = Calls(
@@ -111,7 +122,7 @@ class ChunkCalls:
                     tell=self.tell,
                 )
                 try:
-                    return await calls.run(read_rows(stream, chunk), self.in_flight)
+                    return await calls.run(rows, self.in_flight)
                 finally:
                     if chunk.rows > 1:
                         await self.tell(calls.progress())

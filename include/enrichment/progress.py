@@ -17,7 +17,8 @@ class Progress:
     """Of `total` rows `done` have ended, `failed` of them for good; `retry` wait for the task's next try.
 
     `per_second` is the pace of the last minute, `waiting` the seconds until the rate limit allows the next call, `eta`
-    the seconds that the rest takes at this pace, None where nothing has ended yet.
+    the seconds that the rest takes at this pace, None where nothing has ended yet. `outage`: the API does not
+    answer, and is waited for.
     """
 
     done: int
@@ -27,6 +28,7 @@ class Progress:
     per_second: float
     waiting: float
     eta: float | None
+    outage: bool = False
 
     def line(self) -> str:
         """`1200/2000 rows, 49.8 a second, 3 failed, 2 to retry, waiting 24 s for the limit, 16 s left`."""
@@ -34,6 +36,7 @@ class Progress:
         parts += [f"{self.failed} failed"] * bool(self.failed)
         parts += [f"{self.retry} to retry"] * bool(self.retry)
         parts += [f"waiting {say_duration(self.waiting)} for the limit"] * (self.waiting >= 1)
+        parts += ["waiting for the API to come back"] * self.outage
         parts += [f"{say_duration(self.eta)} left"] if self.eta is not None and self.done < self.total else []
         return ", ".join(parts)
 
@@ -49,7 +52,7 @@ class Meter:
         self._total = total
         self._samples: deque[tuple[float, int]] = deque([(now, done)], maxlen=SAMPLES)
 
-    def read(self, done: int, failed: int, retry: int, waiting: float, now: float) -> Progress:
+    def read(self, done: int, failed: int, retry: int, waiting: float, now: float, outage: bool = False) -> Progress:
         """The progress now."""
         since, before = self._samples[0]
         self._samples.append((now, done))
@@ -63,4 +66,5 @@ class Meter:
             per_second=round(pace, 3),
             waiting=round(waiting, 1),
             eta=round(left / pace, 1) if pace else None,
+            outage=outage,
         )

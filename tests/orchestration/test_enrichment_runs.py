@@ -8,7 +8,8 @@ import pytest
 from dags.csv_processing import PIPELINE
 from dags.symbol_processing import PIPELINE as SYMBOLS
 from include.common.names import file_name
-from include.enrichment.caller import FAILURES_IN_A_ROW
+from include.enrichment import breaker
+from include.enrichment.breaker import FAILURES_IN_A_ROW
 from tests.stand_ins.airflow import RETRIES
 
 LAST_GOOD = "the last good output"
@@ -202,13 +203,27 @@ def test_too_many_failed_rows_fail_the_run_after_errors_csv_and_keep_the_last_ou
     assert output.read_text() == LAST_GOOD
 
 
-def test_a_server_that_is_down_is_not_hammered(airflow, demo, on_echo):
+@pytest.fixture
+def quick(monkeypatch):
+    """An API that is away is waited for as ever, in milliseconds, and asked at most five times."""
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(breaker, "LONGEST_SILENCE", 0.1)
+
+
+def test_rows_that_each_fail_once_are_all_answered(airflow, demo, on_echo, quick, report_of):
+    demo.behave({"fault": "status", "status": 500, "times": 1})
+    run = airflow.run(PIPELINE, **on_echo(500))
+    assert report_of(run)["counts"] == {"rows": 500, "ok": 500, "failed": 0, "skipped": 0}
+    assert set(demo.stats.by_key.values()) == {2}
+
+
+def test_a_server_that_is_down_is_not_hammered(airflow, demo, on_echo, quick):
     demo.behave(status(503))
     run = airflow.run(PIPELINE, **on_echo(1000))
     assert run.state == "failed"
     tries = sum(number for (task, _), number in run.tries.items() if task == "call_api")
     assert tries == 5 * (1 + RETRIES)
-    assert 0 < demo.stats.calls <= FAILURES_IN_A_ROW * tries
+    assert 0 < demo.stats.calls <= (FAILURES_IN_A_ROW + 5) * tries
 
 
 def test_an_errors_csv_is_a_source(airflow, demo, on_echo, folder_of, tmp_path):

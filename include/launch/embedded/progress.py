@@ -33,6 +33,7 @@ class Rows:
         self.done = 0
         self.failed = 0
         self.waiting = 0.0
+        self.outage = False
 
     def update(self, plan: Plan, tasks: list[TaskState], now: float) -> None:
         """Count anew; the tasks are asked once in a while, for each answer is a request."""
@@ -42,6 +43,7 @@ class Rows:
         calls = {task.map_index: task.state for task in tasks if task.name == "call_api" and task.map_index >= 0}
         self.done = self.failed = 0
         self.waiting = 0.0
+        self.outage = False
         for index, state in calls.items():
             rows = plan.chunks[index].rows if index < len(plan.chunks) else 0
             # A task of one row says nothing of its own; a chunk's last word comes with its end.
@@ -52,6 +54,7 @@ class Rows:
                 self.done += said.get("done", 0)
                 self.failed += said.get("failed", 0)
                 self.waiting = max(self.waiting, said.get("waiting", 0.0) if state == "running" else 0.0)
+                self.outage = self.outage or (state == "running" and said.get("outage", False))
             elif state == "success":
                 self.done += rows
 
@@ -89,6 +92,7 @@ class Progress:
             told += f", {self._rows.failed} rows failed" * bool(self._rows.failed)
             if self._rows.waiting >= 1:
                 told += f", waiting {say_duration(self._rows.waiting)} for the limit {self.plan.rate_limit}"
+            told += ", waiting for the API to come back" * self._rows.outage
         if self._output.isatty():
             self._move(total, told)
         elif now >= self._next_line:

@@ -8,7 +8,7 @@ import pytest
 
 from include.common.errors import PermanentError, TransientError
 from include.common.http.errors import AccessError
-from include.enrichment.caller import FAILURES_IN_A_ROW, LONGEST_PAUSE, TELL_EVERY, Calls
+from include.enrichment.caller import LONGEST_PAUSE, TELL_EVERY, Calls
 from include.enrichment.ledger import ChunkLedger, Entry, open_segment, read_entry
 from include.enrichment.models import Chunk, RowStatus
 from include.enrichment.rows import RowToCall
@@ -140,7 +140,7 @@ class Scene:
         self.api = FakeApi(self.time)
 
     async def run(self, keys, in_flight=5, try_number=1, pace=None, **parts):
-        rows = (RowToCall(n, key, [key, f"name {key}"]) for n, key in enumerate(keys, 1))
+        rows = [RowToCall(n, key, [key, f"name {key}"]) for n, key in enumerate(keys, 1)]
         chunk = Chunk(0, "", 1, len(keys), len(keys), 0, 0)
         with ChunkLedger(self.folder, chunk) as ledger:
             async with open_segment(self.folder, 0, try_number) as segment:
@@ -155,7 +155,7 @@ class Scene:
                     sleep=self.time.sleep,
                     **parts,
                 )
-                return await self.time.run(calls.run(rows, in_flight))
+                return await self.time.run(calls.run(lambda: rows, in_flight))
 
     def ledger(self):
         paths = sorted(self.folder.glob("*.jsonl"))
@@ -229,7 +229,7 @@ async def test_rows_are_read_as_they_are_called_and_not_before(scene):
         async with open_segment(scene.folder, 0, 1) as segment:
             pace, time = EvenPace(scene.time), scene.time
             calls = Calls(scene.api, segment, ("id", "name"), ledger, pace, clock=time, sleep=time.sleep)
-            await scene.time.run(calls.run(rows(), in_flight=5))
+            await scene.time.run(calls.run(rows, in_flight=5))
     assert len(read) == 100
 
 
@@ -496,79 +496,6 @@ async def test_a_stop_finishes_the_calls_in_flight(scene):
     with pytest.raises(TransientError, match="told to end"):
         await scene.run(keys(10), in_flight=2, stopped=stopped)
     assert scene.standing() == {1: (OK, 1), 2: (OK, 1)}
-
-
-async def test_after_so_many_failures_in_a_row_a_chunk_stops_hammering(scene):
-    scene.api.answers |= {key: TransientError("503") for key in keys(200)}
-    outcome = await scene.run(keys(200), in_flight=5)
-    assert FAILURES_IN_A_ROW <= len(scene.api.calls) < FAILURES_IN_A_ROW + 5
-    assert (outcome.transient, outcome.left) == (len(scene.api.calls), None)
-
-
-async def test_one_good_answer_closes_the_circuit_again(scene):
-    failing = [key for number, key in enumerate(keys(100), 1) if number % FAILURES_IN_A_ROW]
-    scene.api.answers |= {key: TransientError("503") for key in failing}
-    outcome = await scene.run(keys(100), in_flight=1)
-    assert (outcome.ok, outcome.transient) == (5, 95)
-
-
-async def test_a_row_that_fails_for_good_shows_that_the_server_answers(scene):
-    scene.api.answers |= {key: TransientError("503") for key in keys(100)}
-    scene.api.answers["k15"] = PermanentError("404")
-    outcome = await scene.run(keys(100), in_flight=1)
-    assert (outcome.failed, outcome.transient) == (1, 14 + FAILURES_IN_A_ROW)
-
-
-class FakeLease:
-    """Held but between `lost_at` and `regained_at`; with no such time a newer try has taken over."""
-
-    def __init__(self, time, lost_at, regained_at=None):
-        self.time, self.lost_at, self.regained_at = time, lost_at, regained_at
-
-    @property
-    def held(self):
-        return self.time.now < self.lost_at or (self.regained_at is not None and self.time.now >= self.regained_at)
-
-    async def regained(self):
-        if self.regained_at is None:
-            raise TransientError("a newer try has taken over")
-        await self.time.sleep(self.regained_at - self.time.now)
-
-
-async def test_a_deadline_is_seen_while_nobody_hears_of_the_progress(scene):
-    async def unheard(_):
-        await scene.time.sleep(600.0)
-
-    outcome = await scene.run(keys(50), in_flight=1, tell=unheard, deadline=5.0, past_deadline="skipped: deadline")
-    assert (outcome.left, max(scene.api.starts)) == ("skipped: deadline", 5.0)
-
-
-async def test_a_try_whose_place_a_newer_one_took_finishes_its_calls_and_starts_no_other(scene):
-    with pytest.raises(TransientError, match="a newer try has taken over"):
-        await scene.run(keys(20), in_flight=4, lease=FakeLease(scene.time, lost_at=2.5))
-    assert max(scene.api.starts) == 2.0
-    assert len(scene.api.calls) == 12
-    assert len(scene.ledger()) == 12
-
-
-async def test_while_the_lease_cannot_be_renewed_no_call_starts_and_then_each_waits_for_its_turn(scene):
-    lease = FakeLease(scene.time, lost_at=2.5, regained_at=300.0)
-    outcome = await scene.run(keys(20), in_flight=4, pace=EvenPace(scene.time, 0.25), lease=lease)
-    assert outcome.ok == 20
-    after = [start for start in scene.api.starts if start >= 2.5]
-    assert after[0] >= 300.0
-    assert all(later - earlier >= 0.25 for earlier, later in itertools.pairwise(after))
-
-
-async def test_a_lease_that_ran_out_while_the_budget_was_asked_for_is_seen_before_the_call(scene):
-    class SlowBudget(Budget):
-        async def take(self):
-            await scene.time.sleep(5.0)
-            return await super().take()
-
-    with pytest.raises(TransientError, match="a newer try has taken over"):
-        await scene.run(keys(4), in_flight=1, allowance=SlowBudget(10), lease=FakeLease(scene.time, lost_at=2.5))
-    assert scene.api.calls == []
 
 
 async def test_a_budget_is_spent_to_the_last_call_and_the_rest_is_left(scene):

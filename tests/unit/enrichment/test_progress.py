@@ -24,6 +24,10 @@ def test_a_wait_of_less_than_a_second_is_not_worth_a_word(waiting, told):
     assert ("waiting" in progress(waiting=waiting).line()) is told
 
 
+def test_an_outage_is_told():
+    assert progress(done=5, outage=True).line() == "5/100 rows, 0 a second, waiting for the API to come back"
+
+
 def test_a_chunk_that_is_done_has_no_time_left():
     assert "left" not in progress(done=100, per_second=2.0, eta=0.0).line()
 
@@ -37,6 +41,7 @@ def test_it_is_plain_enough_for_json():
         "per_second": 0.0,
         "waiting": 0.0,
         "eta": 2.5,
+        "outage": False,
     }
 
 
