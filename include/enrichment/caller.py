@@ -129,7 +129,7 @@ class Calls:
         return self._breaker.open and not self._halted
 
     async def _work(self) -> None:
-        while self._going_on and (row := self._due.take()):
+        while self._goes_on() and (row := self._due.take()):
             await self._call_in_turn(row)
 
     async def _outlast(self) -> None:
@@ -162,19 +162,21 @@ class Calls:
         else:
             self._due.put_back(row)
 
-    @property
-    def _going_on(self) -> bool:
+    def _goes_on(self) -> bool:
         return not self._halted and not self._breaker.open
 
     async def _may_start(self) -> bool:
-        return self._going_on and await self._interruptible(self._turn()) and self._going_on
+        return self._goes_on() and await self._interruptible(self._turn()) and self._goes_on()
 
     async def _turn(self) -> None:
         try:
             await self.pace.start()
-            if self.allowance and self._going_on and not await self.allowance.take():
-                self._leave(self.over_budget)
-            while self._going_on and not self.lease.held:
+            if self.allowance and self._goes_on():
+                if not await self.allowance.take():
+                    self._leave(self.over_budget)
+                elif not self._goes_on():
+                    self.allowance.give_back()
+            while self._goes_on() and not self.lease.held:
                 await self.lease.regained()
                 await self.pace.start()  # the start of before has passed
         except TransientError as error:  # the database, or a newer try: what is in flight is not to be lost for it

@@ -23,6 +23,9 @@ class Allowance(Protocol):
     async def take(self) -> bool:
         """Whether one more call may be made, which then counts."""
 
+    def give_back(self) -> None:
+        """A call that was granted is not made."""
+
 
 class Lease(Protocol):
     """The right of this try to call: a newer one may have begun somewhere else."""

@@ -9,10 +9,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from dags.csv_processing import PIPELINE
 from include.common.database import connect
 from include.common.errors import BadInputError
-from include.common.limits.budget import Budgets
 from include.common.names import file_name
 from include.orchestration.enrichment.report import RunReportOperator, budget_key, make_report
 from include.orchestration.environment import database_url
+from tests.limits import used
 from tests.stand_ins.airflow import TaskInstance
 
 
@@ -148,13 +148,13 @@ def test_old_runs_are_removed_with_their_budgets_and_airflow_is_asked_once(
 ):
     short = replace(PIPELINE, keep_runs=2)
     runs = [airflow.run(PIPELINE, output=str(tmp_path / "out.json"), limit=1, max_calls=9) for _ in range(5)]
-    budgets = Budgets(connect(database_url()))
-    assert [budgets.used(budget_key(PIPELINE, run.run_id)) for run in runs] == [1] * 5
+    engine = connect(database_url())
+    assert [used(engine, budget_key(PIPELINE, run.run_id)) for run in runs] == [1] * 5
     airflow.asked = 0
     notify(runs[-1], short)
     kept = {path.name for path in (storage / "runs" / PIPELINE.name).iterdir()}
     assert kept == {file_name(run.run_id) for run in runs[3:]}
-    assert [budgets.used(budget_key(PIPELINE, run.run_id)) for run in runs] == [0, 0, 0, 1, 1]
+    assert [used(engine, budget_key(PIPELINE, run.run_id)) for run in runs] == [0, 0, 0, 1, 1]
     assert airflow.asked == 1
 
 

@@ -5,6 +5,7 @@ unused, another could not use, and the run would end short of its budget.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -12,10 +13,11 @@ from typing import Any, cast
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 
-from include.common.database import answering, transaction
+from include.common.database import transaction
 from include.common.errors import HeadraceError
 from include.common.limits.models import Budget, stored
 
+log = logging.getLogger(__name__)
 _budgets = cast(sqlalchemy.Table, Budget.__table__)
 
 
@@ -47,12 +49,6 @@ class Budgets:
         with transaction(self._engine, f"the budget `{key}`") as connection:
             connection.execute(self._changed(key, left))
 
-    def used(self, key: str) -> int:
-        """How many calls are taken, 0 for a key never used."""
-        read = sqlalchemy.select(_budgets.c.used).where(_budgets.c.key == stored(key))
-        with answering(f"the budget `{key}`"), self._engine.connect() as connection:
-            return int(connection.execute(read).scalar_one_or_none() or 0)
-
     def forget(self, key: str) -> None:
         """Begin anew at 0: the run's budget is not asked for again."""
         with transaction(self._engine, f"the budget `{key}`") as connection:
@@ -76,7 +72,7 @@ class Allowance:
         self._budgets, self._key, self._most, self._thread = budgets, key, most, thread
         self._asking: deque[asyncio.Future[bool]] = deque()
         self._taking: asyncio.Task[None] | None = None
-        self._left = 0  # granted to a worker that was cancelled before it knew
+        self._left = 0  # granted and not used
 
     async def take(self) -> bool:
         """Whether one more call may be made; workers that ask at the same moment are one statement.
@@ -95,17 +91,20 @@ class Allowance:
                 self._left += asking.result()
             raise
 
-    async def give_back(self) -> None:
-        """One granted call was not made."""
-        await self._thread(self._budgets.give_back, self._key, 1)
+    def give_back(self) -> None:
+        """One granted call was not made: it is for the next who asks."""
+        self._left += 1
 
     async def close(self) -> None:
-        """Give back what was granted to workers that were cancelled meanwhile."""
+        """Give back what was granted and not used; where that fails it is only logged."""
         if self._taking:
             await asyncio.wait([self._taking])
         left, self._left = self._left, 0
         if left:
-            await self._thread(self._budgets.give_back, self._key, left)
+            try:
+                await self._thread(self._budgets.give_back, self._key, left)
+            except HeadraceError as error:
+                log.warning("%d calls of the budget that nobody made are lost: %s", left, error)
 
     async def _take(self) -> None:
         asking: list[asyncio.Future[bool]] = []

@@ -92,7 +92,10 @@ class Pace:
         self._serve()
 
     async def close(self) -> None:
-        """Give back the starts that nobody used; those who still wait are cancelled."""
+        """Give back the starts that nobody used; those who still wait are cancelled.
+
+        A database that is gone costs others those starts, and nobody the calls that were answered: that is only logged.
+        """
         self._closed = True
         for waiter in self._waiters:
             waiter.cancel()
@@ -101,6 +104,15 @@ class Pace:
             self._handing.cancel()
         if self._reserving:
             await asyncio.wait([self._reserving])  # its starts would be lost otherwise
+        try:
+            await self._give_back()
+        except HeadraceError as error:
+            log.warning("starts that nobody used are lost: %s", error)
+        self._starts.clear()
+        if self.given_up:
+            log.info("%d starts under the limit %s came too late and were given up", self.given_up, self._name)
+
+    async def _give_back(self) -> None:
         while self._starts and self._reservations:
             reservation = self._reservations.pop()
             unused = 0
@@ -113,9 +125,6 @@ class Pace:
                 await self._thread(self._limiter.give_back, self._key, reservation, unused)
             if unused < reservation.permits:
                 break
-        self._starts.clear()
-        if self.given_up:
-            log.info("%d starts under the limit %s came too late and were given up", self.given_up, self._name)
 
     @property
     def waiting(self) -> float:

@@ -110,11 +110,6 @@ class Reservation(Seen):
         earliest = max(self.paused_until, min(self.now, base))
         return tuple(max(earliest, ahead + index * interval) for index in range(self.permits))
 
-    @property
-    def waits(self) -> tuple[float, ...]:
-        """Seconds from `now` to each start."""
-        return tuple(max(0.0, start - self.now) for start in self.starts)
-
 
 _limits = cast(sqlalchemy.Table, RateLimit.__table__)
 

@@ -121,6 +121,9 @@ class Budget:
         self.left -= 1
         return self.left >= 0
 
+    def give_back(self):
+        self.left += 1
+
 
 def listener(told):
     """What notes each word of progress in `told`."""

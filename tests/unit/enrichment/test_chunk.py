@@ -53,6 +53,9 @@ class Budget:
         self.left -= 1
         return self.left >= 0
 
+    def give_back(self):
+        self.left += 1
+
 
 class Scene:
     """A planned run and an API."""

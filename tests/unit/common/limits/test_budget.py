@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from include.common.database import connect
 from include.common.errors import ConfigError, TransientError
 from include.common.limits.budget import Allowance, Budgets
+from tests.limits import used
 from tests.virtual_time import at_once
 
 
@@ -31,13 +32,9 @@ class CountingBudgets(Budgets):
         return super().take(key, calls, most)
 
 
-def test_calls_are_granted_until_the_budget_is_used_up(budgets):
+def test_calls_are_granted_until_the_budget_is_used_up(engine, budgets):
     assert [budgets.take("run", 4, most=10) for _ in range(4)] == [4, 4, 2, 0]
-    assert budgets.used("run") == 10
-
-
-def test_a_budget_that_nobody_used_is_at_nothing(budgets):
-    assert budgets.used("run") == 0
+    assert used(engine, "run") == 10
 
 
 def test_budgets_do_not_share_calls(budgets):
@@ -51,25 +48,25 @@ def test_what_is_given_back_is_granted_again(budgets):
     assert budgets.take("run", 5, most=10) == 3
 
 
-def test_a_budget_that_was_lowered_meanwhile_grants_nothing(budgets):
+def test_a_budget_that_was_lowered_meanwhile_grants_nothing(engine, budgets):
     budgets.take("run", 8, most=10)
     assert budgets.take("run", 1, most=5) == 0
-    assert budgets.used("run") == 8
+    assert used(engine, "run") == 8
 
 
-def test_a_budget_that_is_forgotten_begins_anew(budgets):
+def test_a_budget_that_is_forgotten_begins_anew(engine, budgets):
     budgets.take("run", 8, most=10)
     budgets.forget("run")
-    assert budgets.used("run") == 0
+    assert used(engine, "run") == 0
     assert budgets.take("run", 20, most=10) == 10
 
 
-def test_a_key_of_any_length_has_a_budget_of_its_own(budgets):
+def test_a_key_of_any_length_has_a_budget_of_its_own(engine, budgets):
     first, second = "a" * 250 + "b" * 300, "a" * 250 + "c" * 300
     assert [budgets.take(key, 4, most=10) for key in (first, second, first)] == [4, 4, 4]
     budgets.give_back(first, 3)
     budgets.forget(second)
-    assert [budgets.used(key) for key in (first, second)] == [5, 0]
+    assert [used(engine, key) for key in (first, second)] == [5, 0]
 
 
 def test_a_key_that_fits_is_stored_as_it_is(budgets, engine):
@@ -81,7 +78,7 @@ def test_a_key_that_fits_is_stored_as_it_is(budgets, engine):
 
 def test_a_database_that_was_not_migrated_is_an_error_that_says_what_to_do(new_database):
     budgets = Budgets(connect(new_database()))
-    for ask in (lambda: budgets.take("run", 1, 5), lambda: budgets.used("run"), lambda: budgets.forget("run")):
+    for ask in (lambda: budgets.take("run", 1, 5), lambda: budgets.forget("run")):
         with pytest.raises(ConfigError, match=r"the budget `run`: .*budgets.*make migrate"):
             ask()
 
@@ -103,7 +100,7 @@ def test_never_more_is_granted_than_the_budget_and_never_less_than_is_left(engin
             calls = min(calls, held)
             budgets.give_back("run", calls)
             held -= calls
-        assert budgets.used("run") == held
+        assert used(engine, "run") == held
 
 
 async def test_workers_that_ask_at_the_same_moment_are_one_statement(engine):
@@ -117,7 +114,7 @@ async def test_workers_that_ask_at_the_same_moment_are_one_statement(engine):
 async def test_nothing_is_taken_ahead(engine, budgets):
     allowance = Allowance(budgets, "run", 7)
     assert await allowance.take()
-    assert budgets.used("run") == 1
+    assert used(engine, "run") == 1
 
 
 async def test_two_processes_make_as_many_calls_as_the_budget_has(engine):
@@ -142,7 +139,7 @@ async def test_a_call_granted_to_a_worker_that_was_cancelled_goes_to_the_next(en
     await asyncio.sleep(0)
     cancelled.cancel()
     assert await allowance.take()
-    assert budgets.used("run") == 1
+    assert used(engine, "run") == 1
 
 
 async def test_closing_gives_back_what_workers_that_were_cancelled_did_not_use(engine, budgets):
@@ -152,15 +149,31 @@ async def test_closing_gives_back_what_workers_that_were_cancelled_did_not_use(e
     await asyncio.sleep(0)  # and the statement is under way
     cancelled.cancel()
     await allowance.close()
-    assert budgets.used("run") == 0
+    assert used(engine, "run") == 0
 
 
 async def test_a_call_that_is_not_made_is_given_back(engine, budgets):
-    allowance = Allowance(budgets, "run", 1)
+    allowance = Allowance(budgets, "run", 1, thread=at_once)
     assert await allowance.take()
-    await allowance.give_back()
+    allowance.give_back()
     assert await allowance.take()
     assert not await allowance.take()
+    allowance.give_back()
+    await allowance.close()
+    assert used(engine, "run") == 0
+
+
+async def test_a_database_that_is_gone_at_the_end_costs_a_warning(engine, budgets, monkeypatch, caplog):
+    allowance = Allowance(budgets, "run", 5, thread=at_once)
+    assert await allowance.take()
+    allowance.give_back()
+
+    def gone(*_):
+        raise TransientError("the application database cannot be used")
+
+    monkeypatch.setattr(budgets, "give_back", gone)
+    await allowance.close()
+    assert "1 calls of the budget that nobody made are lost: the application database cannot be used" in caplog.text
 
 
 async def test_every_worker_learns_of_a_database_that_does_not_answer(engine):

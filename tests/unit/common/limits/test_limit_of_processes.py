@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 
 from include.common.database import connect
-from include.common.limits.budget import Budgets
 from include.common.limits.rate_limit import parse_rate
 from tests import paced_process
+from tests.limits import used
 from tests.paced_process import Orders
 
 PROCESSES, WORKERS = 4, 5
@@ -172,5 +172,5 @@ async def test_four_processes_make_exactly_as_many_calls_as_their_budget_has(dat
         started, _ = await told_by(running)
     assert len(started) == len(server.arrived) == 403
     engine = connect(database)
-    assert Budgets(engine).used("run") == 403
+    assert used(engine, "run") == 403
     engine.dispose()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from include.common.errors import TransientError
 from include.common.limits.pace import Pace
 from include.common.limits.rate_limit import Rate, RateLimiter
+from tests.limits import waits_of
 from tests.virtual_time import VirtualTime, at_once
 
 TWO_A_MINUTE = Rate(2, 60)  # a start every 30.5 s, up to 1 s late
@@ -273,7 +274,7 @@ async def test_closing_gives_back_what_is_unused(engine, limiter, time, workers)
     assert workers.started == [0, 30.5]
     await pace.close()
     assert limiter.given_back == [3]
-    assert RateLimiter(engine, time).reserve("csv_api", TWO_A_MINUTE).waits == (0,)
+    assert waits_of(RateLimiter(engine, time).reserve("csv_api", TWO_A_MINUTE)) == (0,)
 
 
 async def test_closing_gives_back_what_is_reserved_only_then(engine, limiter, time, workers):
@@ -284,7 +285,7 @@ async def test_closing_gives_back_what_is_reserved_only_then(engine, limiter, ti
     task.cancel()
     await pace.close()
     assert (limiter.reserved, limiter.given_back) == ([1], [1])
-    assert RateLimiter(engine, time).reserve("csv_api", TWO_A_MINUTE).waits == (0,)
+    assert waits_of(RateLimiter(engine, time).reserve("csv_api", TWO_A_MINUTE)) == (0,)
 
 
 async def test_closing_gives_back_several_reservations_from_the_last_on(engine, limiter, time, workers):
@@ -297,7 +298,21 @@ async def test_closing_gives_back_several_reservations_from_the_last_on(engine, 
     await time.settle()
     await pace.close()
     assert (limiter.reserved, limiter.given_back) == ([2, 2], [2, 1])
-    assert RateLimiter(engine, time).reserve("csv_api", TWO_A_MINUTE).waits == pytest.approx([26.5], abs=1e-3)
+    assert waits_of(RateLimiter(engine, time).reserve("csv_api", TWO_A_MINUTE)) == pytest.approx([26.5], abs=1e-3)
+
+
+async def test_a_database_that_is_gone_at_the_end_costs_a_warning(limiter, time, workers, monkeypatch, caplog):
+    pace = pace_of(limiter, time)
+    for task in workers.come(pace, 2)[1:]:
+        await time.pass_by(1)
+        task.cancel()
+
+    def gone(*_):
+        raise TransientError("the application database cannot be used")
+
+    monkeypatch.setattr(limiter, "give_back", gone)
+    await pace.close()
+    assert "starts that nobody used are lost: the application database cannot be used" in caplog.text
 
 
 async def test_closing_with_nothing_held_asks_nobody(limiter, time):
