@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import telegram
+import tenacity
 from airflow.providers.telegram.hooks.telegram import TelegramHook
 from airflow.providers.telegram.operators.telegram import TelegramOperator
 from airflow.sdk import Connection
@@ -24,9 +25,11 @@ from include.common.errors import ConfigError, HeadraceError, PermanentError, Tr
 from include.common.telegram import plain, split
 
 TRIES = 5
-# Seconds before the tries after a network error, and the longest pause of the API that is waited for.
-BACKOFF = (1.0, 2.0, 4.0, 8.0)
+# Seconds before the tries after a network error: 1, 2, 4, 8.
+BACKOFF = tenacity.wait_exponential()
+# Seconds: the longest pause of the API that is waited for, and that before a message sent again as Telegram wants it.
 LONGEST_PAUSE = 300.0
+AT_ONCE = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,36 +100,41 @@ class HeadraceTelegramHook(TelegramHook):
             await self._request.shutdown()
 
     async def _send(self, message: dict[str, Any]) -> None:
-        failure = ""
-        for delay in (*BACKOFF, None):
-            try:
-                await self.connection.send_message(**message)
-                return
-            except telegram.error.RetryAfter as error:
-                failure, pause = self._clean(error), _seconds(error.retry_after)
-                if pause > LONGEST_PAUSE:
-                    break
-                self.log.info("Telegram asks to wait %.0f s", pause)
-                delay = pause if delay is not None else None
-            except telegram.error.ChatMigrated as error:
-                if message["chat_id"] == str(error.new_chat_id):
-                    raise PermanentError(self._clean(error)) from None
-                self.chat_id = message["chat_id"] = str(error.new_chat_id)
-                self.log.info("the group became a supergroup: set the chat id to %s", error.new_chat_id)
-                delay = 0.0 if delay is not None else None
-            except telegram.error.BadRequest as error:
-                if "parse entities" not in str(error) or not message["parse_mode"]:
-                    raise PermanentError(f"Telegram refuses the message: {self._clean(error)}") from None
-                self.log.warning("Telegram cannot read the markup (%s): sent as plain text", self._clean(error))
-                message = {**message, "parse_mode": None, "text": plain(message["text"])}
-                delay = 0.0 if delay is not None else None
-            except telegram.error.NetworkError as error:
-                failure = self._clean(error)
-            except telegram.error.TelegramError as error:
-                raise PermanentError(f"Telegram refuses: {self._clean(error)}") from None
-            if delay is not None:
-                await self._sleep(delay)
-        raise TransientError(f"Telegram did not take the message in {TRIES} tries: {failure}")
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(_worth_waiting_for),
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=_pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            await tries(self._try, message)
+        except TransientError as error:
+            number = tries.statistics["attempt_number"]
+            raise TransientError(f"Telegram did not take the message in {number} tries: {error}") from None
+
+    async def _try(self, message: dict[str, Any]) -> None:
+        """Send once; `message` is changed to what Telegram takes, where it says that it would take that."""
+        try:
+            await self.connection.send_message(**message)
+        except telegram.error.RetryAfter as error:
+            raise TransientError(self._clean(error), _seconds(error.retry_after)) from None
+        except telegram.error.ChatMigrated as error:
+            if message["chat_id"] == str(error.new_chat_id):
+                raise PermanentError(self._clean(error)) from None
+            self.chat_id = message["chat_id"] = str(error.new_chat_id)
+            self.log.info("the group became a supergroup: set the chat id to %s", error.new_chat_id)
+            raise TransientError(self._clean(error), AT_ONCE) from None
+        except telegram.error.BadRequest as error:
+            if "parse entities" not in str(error) or not message["parse_mode"]:
+                raise PermanentError(f"Telegram refuses the message: {self._clean(error)}") from None
+            self.log.warning("Telegram cannot read the markup (%s): sent as plain text", self._clean(error))
+            message |= {"parse_mode": None, "text": plain(message["text"])}
+            raise TransientError(self._clean(error), AT_ONCE) from None
+        except telegram.error.NetworkError as error:
+            raise TransientError(self._clean(error)) from None
+        except telegram.error.TelegramError as error:
+            raise PermanentError(f"Telegram refuses: {self._clean(error)}") from None
 
     def _clean(self, error: Exception) -> str:
         return str(error).replace(self._target.token, "***")
@@ -134,6 +142,17 @@ class HeadraceTelegramHook(TelegramHook):
 
 def _seconds(value: int | float | datetime.timedelta) -> float:
     return value.total_seconds() if isinstance(value, datetime.timedelta) else float(value)
+
+
+def _worth_waiting_for(error: BaseException) -> bool:
+    return isinstance(error, TransientError) and (error.retry_after or 0.0) <= LONGEST_PAUSE
+
+
+def _pause(tries: tenacity.RetryCallState) -> float:
+    """Seconds before the next try: as long as Telegram asks for, where it does."""
+    error = tries.outcome.exception() if tries.outcome else None
+    asked = error.retry_after if isinstance(error, TransientError) else None
+    return BACKOFF(tries) if asked is None else asked
 
 
 class HeadraceTelegramOperator(TelegramOperator):
