@@ -126,11 +126,40 @@ trigger() {
     [[ -f $CSV && -r $CSV ]] || die "CSV is \`$CSV\`: no file that can be read"
     input=$CSV
   fi
-  local given=() name
+  server_runs || die "the stack is not up (its api-server does not run); make stack-up starts it"
+  local given=() name status=0
   for name in DAG WAIT $(sed -n 's/^ *variable="\(.*\)",$/\1/p' include/enrichment/parameters.py); do
     given+=(-e "TRIGGER_$name=${!name:-}")
   done
-  compose exec -T -w /opt/headrace "${given[@]}" api-server python -m include.launch.stack.trigger <"$input"
+  # Named here, so that the run is found again should the container that follows it go.
+  given+=(-e "TRIGGER_RUN_ID=manual__$(date -u +%Y-%m-%dT%H:%M:%S.%6N+00:00)")
+  in_server "${given[@]}" <"$input" || status=$?
+  [[ ${WAIT:-} == 1 ]] || exit "$status"
+  while ((status != 0 && status != FAILED)); do
+    echo "the api-server is away; the run goes on; waiting up to 5 min"
+    wait_for_server || die "the api-server was away for 5 min; the run goes on without being followed"
+    status=0
+    in_server "${given[@]}" -e TRIGGER_STARTED=1 </dev/null || status=$?
+  done
+  exit "$status"
+}
+
+FAILED=3 # the status of include/launch/stack/trigger.py; docker's own are others
+
+in_server() { # the trigger, with these options of exec
+  compose exec -T -w /opt/headrace "$@" api-server python -m include.launch.stack.trigger
+}
+
+server_runs() {
+  [[ -n $(compose ps --status running --quiet api-server 2>/dev/null) ]]
+}
+
+wait_for_server() {
+  local end=$((SECONDS + 300))
+  until server_runs; do
+    ((SECONDS < end)) || return 1
+    sleep 2
+  done
 }
 
 case ${1:-} in

@@ -22,6 +22,7 @@ class Report:
 
     `outputs` are the first of the `files` that were published,
     `problems` the sentences of the tasks that failed, `first_errors` those of the first rows that did.
+    `callable` and `skipped` are as a `Tally`'s.
     """
 
     pipeline: str
@@ -36,6 +37,8 @@ class Report:
     errors_file: str | None = None
     link: str | None = None
     note: str | None = None
+    callable: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
 
     def write(self, folder: RunFolder) -> None:
         """As `report.json` of the run's folder."""
@@ -65,6 +68,9 @@ class Report:
             lines.append(f"rows {counts.rows}, ok {counts.ok}, failed {counts.failed}, skipped {counts.skipped}")
         elif self.state == "dry run" and self.note:
             lines.append(self.note)
+        if self.skipped:
+            reasons = [f"{count} {one_line(reason)}" for reason, count in self.skipped.items()]
+            lines.append(f"skipped: {'; '.join(reasons[:SHOWN_ERRORS])}" + "; …" * (len(reasons) > SHOWN_ERRORS))
         lines.append(f"took {say_duration(self.seconds)}")
         lines += [f"error: {one_line(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
         lines += [f"- {one_line(error)}" for error in self.first_errors[:SHOWN_ERRORS]]

@@ -6,8 +6,9 @@ import csv
 import heapq
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from include.common.errors import PermanentError
@@ -28,6 +29,8 @@ FIRST_ERRORS = 3
 # What one frame of a transform holds at most, so that its memory does not grow with the run.
 PART_ROWS = 5000
 PART_BYTES = 4 * 1024 * 1024
+# What `plan` says of a row that it skips, and in short.
+SKIP_REASONS = {"the key `.*` is empty$": "empty key", "the key `.*` was seen in row [0-9]+$": "repeated key"}
 NEVER_CALLED = "not called: the run ended before its turn"
 
 
@@ -97,10 +100,15 @@ def _ended(row: RowToCall, ledger: ChunkLedger, left: str | None, answers: bool)
 
 @dataclass(frozen=True)
 class Tally:
-    """How the rows of a run ended, and the first errors of rows that failed."""
+    """How the rows of a run ended, and the first errors of rows that failed.
+
+    `callable` rows have no answer and can be called by a redrive; `skipped` has how many were for which reason.
+    """
 
     counts: Counts
     first_errors: list[str]
+    callable: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
 
 
 def tally(folder: RunFolder, plan: Plan) -> Tally:
@@ -110,6 +118,8 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
     """
     ended = dict.fromkeys((RowStatus.OK, RowStatus.FAILED, RowStatus.SKIPPED), 0)
     first: list[str] = []
+    callable_rows = 0
+    skipped: Counter[str] = Counter()
     columns = plan.source.columns
     key = columns.index(plan.key)
     # utf-8-sig: its mark makes spreadsheets read the file as UTF-8.
@@ -124,6 +134,9 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
             ended[row.status] += 1
             if row.status is RowStatus.OK:
                 continue
+            callable_rows += row.callable
+            if row.status is RowStatus.SKIPPED:
+                skipped[skip_reason(row.error or "")] += 1
             values = [_visible(value) for value in (row.values + [""] * len(columns))[: len(columns)]]
             writer.writerow([*(values[index] for index in kept), row.status, row.attempts, row.error])
             if row.status is RowStatus.FAILED and row.error != NEVER_CALLED and len(first) < FIRST_ERRORS:
@@ -131,7 +144,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
         text.flush()
         text.detach()
     counts = Counts(sum(ended.values()), ended[RowStatus.OK], ended[RowStatus.FAILED], ended[RowStatus.SKIPPED])
-    found = Tally(counts, first)
+    found = Tally(counts, first, callable_rows, dict(skipped.most_common()))
     write_json(folder.tally, asdict(found))
     return found
 
@@ -139,7 +152,15 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
 def read_tally(folder: RunFolder) -> Tally | None:
     """What `tally` found, None where the run was not settled."""
     found = read_json(folder.tally)
-    return None if found is None else Tally(Counts(**found["counts"]), found["first_errors"])
+    return None if found is None else Tally(**{**found, "counts": Counts(**found["counts"])})
+
+
+def skip_reason(error: str) -> str:
+    """Why a row was skipped, in words that rows share: without its line and its key."""
+    for pattern, reason in SKIP_REASONS.items():
+        if re.search(pattern, error, re.DOTALL):
+            return reason
+    return error.removeprefix("skipped: ")
 
 
 def _visible(value: str) -> str:

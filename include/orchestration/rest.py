@@ -24,12 +24,12 @@ class TaskState:
 
 
 class AirflowApi:
-    """A client of the REST API at `web`, logged in as `user` at its first call."""
+    """A client of the REST API at `web`, logged in as `user` at the first call; `timeout` is a request's, in s."""
 
-    def __init__(self, web: str, user: str, password: str) -> None:
-        self._user, self._password = user, password
+    def __init__(self, web: str, user: str, password: str, timeout: float = 30) -> None:
+        self.web, self._user, self._password = web, user, password
         # trust_env False: this goes to this machine, never to a proxy.
-        self._http = httpx.Client(base_url=web, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=web, timeout=timeout, trust_env=False)
 
     def is_healthy(self, processes: tuple[str, ...]) -> bool:
         """Whether the server answers and reports each of `processes` ("scheduler", …) as healthy."""
@@ -62,11 +62,11 @@ class AirflowApi:
         """Hold a DAG's runs, or let them start."""
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
-    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run; returns its id. `BadInputError` where a parameter is refused."""
+    def trigger(self, dag_id: str, conf: dict[str, Any], run_id: str | None = None) -> str:
+        """Start a run, with an id of its own where that is given; returns it. `BadInputError` for a bad parameter."""
         # SQLite tells the scheduler the time in whole seconds: a run that is due now would wait for the next one.
         due = datetime.now(UTC) - timedelta(seconds=1)
-        body = {"logical_date": None, "run_after": due.isoformat(), "conf": conf}
+        body = {"logical_date": None, "run_after": due.isoformat(), "conf": conf, "dag_run_id": run_id}
         response = self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)
         if response.status_code == 400:
             raise BadInputError(str(response.json().get("detail", response.text)))
@@ -120,16 +120,20 @@ class AirflowApi:
                 response = self._http.request(method, f"/api/v2{path}", **arguments)
             return response
         except httpx.HTTPError as error:
-            raise TransientError(f"Airflow's REST API did not answer {method} {path}: {error}") from error
+            raise TransientError(f"the api-server does not answer ({error})") from error
 
     def _log_in(self) -> None:
         response = self._http.post("/auth/token", json={"username": self._user, "password": self._password})
+        if response.is_server_error:
+            self._value(response)
         if response.status_code != 201:
             raise HeadraceError(f"Airflow refuses the login of `{self._user}`: {response.status_code}")
         self._http.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
     @staticmethod
     def _value(response: httpx.Response) -> Any:
+        if response.is_server_error:  # its database is away, or it is about to start or to end
+            raise TransientError(f"the api-server answers with {response.status_code}: {response.text[:300]}")
         if response.is_error:
             raise HeadraceError(
                 f"Airflow's REST API answered {response.request.method} {response.request.url.path} "

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 
 import psutil
@@ -15,27 +13,12 @@ from include.enrichment.run import Plan, RunFolder, Source
 from include.launch.embedded import commands, processes, service
 from include.launch.embedded.environment import Home, airflow_environment, user_environment
 from include.launch.embedded.processes import Running, Started
-from include.launch.embedded.progress import Progress, Rows, at_work
+from include.launch.progress import Progress, Rows, at_work
 from include.launch.run_request import read_request
 from include.orchestration import systems
 from include.orchestration.pools import POOLS
 from include.orchestration.rest import TaskState
 from include.orchestration.systems import System
-
-
-@pytest.fixture
-def home(tmp_path):
-    made = Home(tmp_path / "home")
-    made.create()
-    return made
-
-
-@pytest.fixture
-def sleeper():
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
-    yield process
-    process.kill()
-    process.wait()
 
 
 def started(process, shift=0.0):

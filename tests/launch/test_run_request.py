@@ -17,23 +17,35 @@ PROJECT = Path(__file__).resolve().parents[2]
 VARIABLES = [parameter.variable for parameter in PARAMETERS]
 
 
+# Says that the api-server runs, and ends each `exec` with the next status of $STATUSES, a file of one a line.
+DOCKER = """#!/bin/bash
+printf '%s\\n' "$@" >>"$RECORD"
+case " $* " in
+  *" ps "*) echo c0ffee ;;
+  *" exec "*) status=$(head -n 1 "$STATUSES"); sed -i 1d "$STATUSES"; exit "${status:-0}" ;;
+esac
+"""
+
+
 @pytest.fixture
 def recording_docker(tmp_path, monkeypatch):
     """A `docker` that writes down what it is called with; returns that file."""
     record = tmp_path / "docker"
-    record.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >>"$RECORD"\n')
+    record.write_text(DOCKER)
     record.chmod(0o755)
     (tmp_path / "local").touch()
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    (tmp_path / "statuses").touch()
+    monkeypatch.setenv("STATUSES", str(tmp_path / "statuses"))
     monkeypatch.setenv("ENV_LOCAL", str(tmp_path / "local"))
     return tmp_path / "record"
 
 
-def make(*arguments):
+def make(*arguments, succeeds=True):
     command = ["make", "--no-print-directory", *arguments]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    assert (ended.returncode == 0) == succeeds, ended.stderr
     return ended.stdout
 
 
@@ -71,7 +83,30 @@ def test_make_trigger_without_values_asks_for_the_dags_own(recording_docker, mon
     make("trigger")
     passed = [line for line in recording_docker.read_text().splitlines() if line.startswith(trigger.GIVEN)]
     given = {name.removeprefix(trigger.GIVEN): text for name, _, text in (line.partition("=") for line in passed)}
+    assert given["RUN_ID"].startswith("manual__20")
     assert read_request("csv_processing", given, trigger.place).given == {}
+
+
+def test_make_trigger_finds_its_run_again_where_the_container_that_follows_it_goes(recording_docker):
+    recording_docker.with_name("statuses").write_text("137\n143\n0\n")
+    told = make("trigger", "WAIT=1")
+    assert told.splitlines() == ["the api-server is away; the run goes on; waiting up to 5 min"] * 2
+    words = recording_docker.read_text().splitlines()
+    assert words.count("exec") == 3
+    assert words.count("TRIGGER_STARTED=1") == 2
+    assert len({word for word in words if word.startswith("TRIGGER_RUN_ID=")}) == 1
+
+
+def test_make_trigger_ends_as_the_run_does(recording_docker):
+    recording_docker.with_name("statuses").write_text(f"{trigger.FAILED}\n")
+    assert make("trigger", "WAIT=1", succeeds=False) == ""
+    assert recording_docker.read_text().splitlines().count("exec") == 1
+
+
+def test_make_trigger_without_wait_leaves_what_docker_says(recording_docker):
+    recording_docker.with_name("statuses").write_text("137\n")
+    make("trigger", succeeds=False)
+    assert recording_docker.read_text().splitlines().count("exec") == 1
 
 
 def test_a_file_is_only_taken_once_every_other_value_can_be_meant():

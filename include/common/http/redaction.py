@@ -32,3 +32,10 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
         for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
             text = text.replace(form, "***").replace(form.replace("/", r"\/"), "***")
     return text.encode("utf-8", "replace").decode()  # half a surrogate pair can be sent as JSON, but not printed
+
+
+def may_hold_key(url: str) -> bool:
+    """Whether a URL may hold a key: a login, or anything but `{column}` fields in the values of its query."""
+    query = re.sub(r"\{[^{}]*\}", "", url.partition("#")[0].partition("?")[2])
+    pairs = (pair.partition("=") for pair in re.split("[&;]", query) if pair)
+    return "@" in url or any(value or not equals for _, equals, value in pairs)

@@ -12,12 +12,15 @@ from include.common.readers import whole_number
 from include.launch.embedded import commands, migration
 from include.launch.embedded.environment import UP_PORT, Home, airflow_environment, user_environment
 from include.launch.embedded.processes import find_running
+from include.launch.embedded.run import run
+from include.launch.output import outlive_readers
 from include.launch.run_request import DEFAULT_DAG, read_request, usage
 from include.orchestration.paths import PROJECT
 
 
 def main() -> int:
     """Run one command; returns the exit status, 0 only where it did what was asked."""
+    outlive_readers()
     chosen = _parse(sys.argv[1:])
     home = Home(chosen.home.absolute())
     # A kill must stop what was started, as Ctrl-C does; a shell's background process has SIGINT ignored.
@@ -30,7 +33,7 @@ def main() -> int:
             case "down":
                 commands.down(home)
             case "run":
-                return 0 if commands.run(home, read_request(chosen.dag, user_environment(), commands.place)) else 1
+                return 0 if run(home, read_request(chosen.dag, user_environment(), commands.place)) else 1
             case "migrate":
                 migration.migrate(home, migration.read_migration(os.environ))
             case "migration":
@@ -59,14 +62,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     added.add_parser("down", help="stop what `up` started")
     added.add_parser("migrate", help="bring the databases to the newest revision, or to REVISION; DATA, SQL")
     added.add_parser("migration", help="write the revision that a system's models need; MESSAGE, SYSTEM")
-    run = added.add_parser(
+    once = added.add_parser(
         "run",
         help="run a DAG once",
         description="Run a DAG once. Its parameters are variables of the environment:",
         epilog=usage(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("--dag", default=os.environ.get("DAG") or DEFAULT_DAG)
+    once.add_argument("--dag", default=os.environ.get("DAG") or DEFAULT_DAG)
     airflow = added.add_parser("airflow", help="Airflow's own command line on this home")
     airflow.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser.parse_args(arguments)

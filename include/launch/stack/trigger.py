@@ -9,22 +9,25 @@ import os
 import shutil
 import sys
 import tempfile
-import time
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import BinaryIO
 
 from include.common.errors import BadInputError, HeadraceError
 from include.common.files import replacing
 from include.common.readers import switch
-from include.enrichment.report import read_report
 from include.enrichment.run import RunFolder
-from include.launch.run_request import DEFAULT_DAG, RunRequest, read_request
+from include.launch.follow import TIMEOUT, Follower
+from include.launch.output import outlive_readers
+from include.launch.redrive_hint import Again
+from include.launch.run_request import DEFAULT_DAG, read_request
 from include.orchestration import paths
 from include.orchestration.rest import AirflowApi
 
 SERVER = "http://127.0.0.1:8080"
-POLL_SECONDS = 1.0
 PART = 1024 * 1024  # bytes
+# The exit status of a run that did not succeed, which docker's own are told from.
+FAILED = 3
 # Before the names of what was given: the container has an API_URL of its own.
 GIVEN = "TRIGGER_"
 
@@ -32,6 +35,11 @@ GIVEN = "TRIGGER_"
 def place(name: str, text: str) -> str:
     """Where a run finds a file: a URL or an output as it is given, a CSV of the host where `keep` puts it."""
     return keep(text, sys.stdin.buffer) if name == "CSV" and "://" not in text else text
+
+
+def as_given(name: str, text: str) -> str:
+    """For a run that was started before: nothing is sent along again."""
+    return text
 
 
 def keep(name: str, content: BinaryIO) -> str:
@@ -50,32 +58,38 @@ def keep(name: str, content: BinaryIO) -> str:
     return kept
 
 
-def follow(api: AirflowApi, request: RunRequest, run_id: str) -> bool:
-    """Wait for the run's end and print its report; whether it succeeded."""
-    while (state := api.run_state(request.dag_id, run_id)) not in ("success", "failed"):
-        time.sleep(POLL_SECONDS)
-    report = read_report(RunFolder(paths.storage(), request.dag_id, run_id))
-    print(report.as_text() if report else f"{request.dag_id}: {state}, and it left no report; see the tasks' logs")
-    return state == "success"
-
-
 def main() -> int:
-    """Trigger, and with WAIT=1 follow the run; the exit status is 0 only where that succeeded."""
+    """Trigger, and with WAIT=1 follow the run; the exit status is `FAILED` where it did not succeed."""
+    outlive_readers()
     given = {name.removeprefix(GIVEN): text for name, text in os.environ.items() if name.startswith(GIVEN)}
     try:
-        dag_id = given.get("DAG") or DEFAULT_DAG
         wait = switch("WAIT", given.get("WAIT"))
-        request = read_request(dag_id, given, place)
-        api = AirflowApi(SERVER, "admin", os.environ["ADMIN_PASSWORD"])
-        run_id = api.trigger(dag_id, request.given)
+        return 0 if start_and_follow(given, wait) else FAILED
+    except HeadraceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def start_and_follow(given: Mapping[str, str], wait: bool) -> bool:
+    """Start the run that was asked for, unless it was before this container was; whether it succeeded, so far."""
+    dag_id, run_id = given.get("DAG") or DEFAULT_DAG, given.get("RUN_ID") or None
+    password = os.environ["ADMIN_PASSWORD"]
+    started = bool(run_id and given.get("STARTED"))
+    request = read_request(dag_id, given, as_given if started else place)
+    if not started:
+        api = AirflowApi(SERVER, "admin", password)
+        run_id = api.trigger(dag_id, request.given, run_id)
         web = os.environ["AIRFLOW__API__BASE_URL"]
         print(f"run {run_id} of {dag_id}: {web}/dags/{dag_id}/runs/{run_id}", flush=True)
         if (api.find_dag(dag_id) or {}).get("is_paused"):
             print(f"{dag_id} is paused: the run waits until it is unpaused", flush=True)
-        return 0 if not wait or follow(api, request, run_id) else 1
-    except HeadraceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if not wait or run_id is None:
+        return True
+    api = AirflowApi(SERVER, "admin", password, TIMEOUT)
+    follower = Follower(lambda: api, RunFolder(paths.storage(), dag_id, run_id), request, sys.stdout)
+    state = follower.follow()
+    follower.summarize(state, Again("make trigger", {"WAIT": "1"}))
+    return state == "success"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from airflow.sdk import Context
 from include.common.durations import parse_duration
 from include.common.errors import BadInputError, ConfigError, quoted
 from include.common.http.endpoint import Endpoint
-from include.common.http.redaction import redacted
+from include.common.http.redaction import may_hold_key, redacted
 from include.enrichment.addressing import spread
 from include.enrichment.job import Job
 from include.enrichment.models import Pipeline
@@ -104,5 +104,5 @@ def _check_address(before: Plan, endpoint: Endpoint, run_id: str) -> None:
 
 
 def _without_keys(api_url: str | None) -> str | None:
-    """An address that may stand in a file: None for one with a query or a login, which may hold a key."""
-    return None if api_url is None or "?" in api_url or "@" in api_url else api_url
+    """An address that may stand in a file: None for one that may hold a key."""
+    return None if api_url is None or may_hold_key(api_url) else api_url

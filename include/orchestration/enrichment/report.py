@@ -134,6 +134,8 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
         errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,
         link=_link(context),
         note=note,
+        callable=found.callable if found else 0,
+        skipped=found.skipped if found else {},
     )
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from include.common.errors import ConfigError, PermanentError, TransientError
 from include.common.http.endpoint import Endpoint
 from include.common.http.errors import AccessError
-from include.common.http.redaction import redacted
+from include.common.http.redaction import may_hold_key, redacted
 from include.common.http.retry_after import retry_after
 from include.demo_api.faults import Fault
 from include.demo_api.server import DemoApi
@@ -807,3 +807,18 @@ def test_the_error_of_a_bad_address_shows_no_credentials():
 )
 def test_a_url_is_shown_without_credentials_and_query(url, shown):
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "may"),
+    [
+        ("https://api.example.com/items", False),
+        ("https://api.example.com/search?sku={sku}&q={a b}", False),
+        ("https://api.example.com/search?sku={sku}&apikey=k", True),
+        ("https://api.example.com/search?sku=x{sku}", True),
+        ("https://api.example.com/?k", True),
+        ("https://me:k@api.example.com/", True),
+    ],
+)
+def test_an_address_may_hold_a_key_where_more_than_fields_stands_in_it(url, may):
+    assert may_hold_key(url) is may

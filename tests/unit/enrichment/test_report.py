@@ -183,3 +183,13 @@ def test_a_report_of_a_run_in_a_bucket_is_read_back(make_planning, tmp_path, in_
     folder = make_planning(tmp_path, in_memory).folder
     REPORT.write(folder)
     assert read_report(folder) == REPORT
+
+
+def test_skipped_rows_are_told_with_their_reasons_in_the_message_and_in_the_summary():
+    told = changed(
+        counts=Counts(142, 50, 0, 92), skipped={"budget, max_calls = 50 calls were made": 90, "empty key": 2}
+    )
+    line = "skipped: 90 budget, max_calls = 50 calls were made; 2 empty key"
+    assert f"  {line}" in told.as_text().splitlines()
+    assert line in told.as_html().splitlines()
+    assert "skipped:" not in changed(counts=Counts(1, 1, 0, 0)).as_text()

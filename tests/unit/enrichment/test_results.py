@@ -265,6 +265,25 @@ def test_the_first_three_rows_that_failed_are_told_and_no_skipped_ones(planning)
     ]
 
 
+def test_rows_that_a_redrive_would_call_are_counted(planning):
+    planning.plan(MIXED)
+    planning.answered(Entry(1, OK, 1, answer=1), chunk=0)
+    planning.answered(Entry(3, FAILED, 1, "404"), chunk=1)
+    assert tallied(planning).callable == len(
+        [row for row in planning.settled() if row.status is not OK and row.callable]
+    )
+    assert tallied(planning).callable == 2
+
+
+def test_skipped_rows_are_counted_by_a_reason_that_they_share(planning):
+    planning.plan('id,name\n1,a\n,b\n1,c\n ,d\n"1\n`2",e\n2,f\n1,g\n3,h\n', **ONE_CHUNK)
+    planning.folder.end(0, Ending(1, 0, left="skipped: budget, max_calls = 2 calls were made"))
+    found = tallied(planning)
+    assert found.skipped == {"budget, max_calls = 2 calls were made": 4, "empty key": 2, "repeated key": 2}
+    assert sum(found.skipped.values()) == found.counts.skipped == 8
+    assert read_tally(planning.folder) == found
+
+
 def test_a_tally_is_kept_for_the_steps_behind(planning):
     planning.plan(MIXED)
     found = tallied(planning)

@@ -1,7 +1,6 @@
 """How far a run is, from its plan and what its tasks say of themselves, and how that is shown."""
 
 import contextlib
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -65,11 +64,14 @@ class Rows:
 class Progress:
     """A bar that moves on a terminal, a line every few seconds elsewhere."""
 
-    def __init__(self, folder: RunFolder, rows: Rows, output: TextIO = sys.stdout) -> None:
+    def __init__(
+        self, folder: RunFolder, rows: Rows, output: TextIO, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._folder = folder
         self._rows = rows
         self._output = output
-        self._start = time.monotonic()
+        self._clock = clock
+        self._start = clock()
         self._next_line = 0.0
         self._bar: Bar | None = None
         self.plan: Plan | None = None
@@ -82,12 +84,19 @@ class Progress:
                 return self.plan
         return None
 
-    def show(self, tasks: list[TaskState], otherwise: str) -> None:
-        """Show where the run is: its rows, and which tasks are at work, or `otherwise`."""
-        now = time.monotonic()
-        told = at_work(tasks) or otherwise
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=self._output, flush=True)
+
+    def show(self, tasks: list[TaskState] | None, otherwise: str) -> None:
+        """Show where the run is: its rows, and which tasks are at work, or `otherwise`; None where nobody knows."""
+        now = self._clock()
+        told = at_work(tasks or []) or otherwise
         total = self.plan.to_call if self.plan and not self.plan.dry_run else 0
-        if self.plan and total:
+        if self.plan and total and tasks is not None:
             self._rows.update(self.plan, tasks, now)
             told += f", {self._rows.failed} rows failed" * bool(self._rows.failed)
             if self._rows.waiting >= 1:

@@ -1,0 +1,89 @@
+"""What `make run` does: a run of a DAG, started and followed to its end."""
+
+import os
+import sys
+from pathlib import Path
+
+from include.common.errors import ConfigError, PermanentError, TransientError
+from include.enrichment.run import RunFolder
+from include.launch.embedded import processes
+from include.launch.embedded.environment import USER, Home
+from include.launch.embedded.processes import Running
+from include.launch.embedded.service import changed_since, using
+from include.launch.follow import TIMEOUT, Follower
+from include.launch.redrive_hint import Again
+from include.launch.run_request import RunRequest
+from include.orchestration import paths, systems
+from include.orchestration.rest import AirflowApi
+
+
+class Located:
+    """Where the Airflow of a home is: one that `make up` started may be stopped and started anew, elsewhere."""
+
+    def __init__(self, home: Home, running: Running) -> None:
+        self._home, self._running = home, running
+        self._api = self._connect()
+
+    def __call__(self) -> AirflowApi:
+        """The API to ask; `TransientError` where a lasting Airflow is not up, `PermanentError` for one of this run."""
+        if not self._running.dead():
+            return self._api
+        try:
+            found = processes.find_running(self._home) or self._running
+            processes.check_alive(self._home, found)
+        except TransientError as error:
+            if not self._running.lasting:
+                raise PermanentError(str(error)) from error
+            raise TransientError(f"Airflow is not up, `make up` starts it ({str(error).splitlines()[0]})") from error
+        self._running = found
+        self._api = self._connect()
+        return self._api
+
+    def _connect(self) -> AirflowApi:
+        return AirflowApi(self._running.web, USER, self._home.password(), TIMEOUT)
+
+
+def run(home: Home, request: RunRequest) -> bool:
+    """Run a DAG once and follow it to its end; whether it succeeded."""
+    dag_id = request.dag_id
+    if dag_id not in (allowed := systems.dag_ids()):
+        raise ConfigError(f"DAG is `{dag_id}`; allowed is one of {', '.join(allowed)}")
+    home.create()
+    with using(home, dag_id) as running:
+        api = AirflowApi(running.web, USER, home.password())
+        if errors := [error for error in api.import_errors(0.0) if f"{systems.file_of(dag_id)}:" in error]:
+            raise ConfigError("the DAG's file does not import:\n  " + "\n  ".join(errors))
+        changed = changed_since(running)
+        taken = systems.system_of(dag_id).variables(dag_id)
+        conf = request.conf(set(taken) - set(changed))
+        if ignored := sorted(set(changed) - request.variables()):
+            print(f"note: `make up` runs with its own {', '.join(ignored)}; what is set here is not used", flush=True)
+        paused = bool((api.find_dag(dag_id) or {}).get("is_paused"))
+        run_id = api.trigger(dag_id, conf)
+        api.pause(dag_id, False)
+        where = f": {running.web}/dags/{dag_id}/runs/{run_id}" if running.lasting else ""
+        print(f"run {run_id} of {dag_id}{where}", flush=True)
+        folder = RunFolder(paths.located(running.storage, "HEADRACE_STORAGE"), dag_id, run_id)
+        follower = Follower(Located(home, running), folder, request, sys.stdout)
+        try:
+            state = follower.follow()
+        except KeyboardInterrupt:
+            if folder.mark.exists():
+                folder.stop("stopped by the person who started the run")  # before anything that takes time
+            api.fail_run(dag_id, run_id)
+            print("\nstopped by you; the run is marked failed, the last output stays")
+            return False
+        finally:
+            if paused:
+                api.pause(dag_id, True)  # its schedule was off, and stays so
+    follower.summarize(state, _again(home, running))
+    return state == "success"
+
+
+def _again(home: Home, running: Running) -> Again:
+    """How a person starts a run on this home once more."""
+    variables = {} if home.path == paths.PROJECT / ".airflow" else {"HEADRACE_HOME": str(home.path)}
+    if not running.lasting and (storage := os.environ.get("HEADRACE_STORAGE")):
+        variables["HEADRACE_STORAGE"] = storage if "://" in storage else str(Path(storage).absolute())
+    secret = () if running.lasting else (name for name in os.environ if name.startswith("AIRFLOW_CONN_"))
+    return Again("make run", variables, frozenset(secret))
