@@ -26,14 +26,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Try:
-    """Which try of the chunk's task this is.
+    """Which try of the chunk's task this is, from 1.
 
-    `life` is the same for all retries of a task and another after a person has cleared it. `last`: no retry follows.
+    `max_tries` is Airflow's: the number of the last try but one. It is the same for all retries of a task, and another
+    after a person has cleared it.
     """
 
     number: int
-    life: int
-    last: bool
+    max_tries: int
+
+    @property
+    def last(self) -> bool:
+        """No retry follows."""
+        return self.number > self.max_tries
 
 
 @dataclass
@@ -44,7 +49,7 @@ class ChunkCalls:
     """
 
     folder: RunFolder
-    made: Plan
+    plan: Plan
     chunk: Chunk
     attempt: Try
     pace: Pace
@@ -68,7 +73,7 @@ class ChunkCalls:
             raise
         finally:
             if self.folder.stopped():
-                self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, stopped=True))
+                self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.max_tries, stopped=True))
         log.info("%d ok, %d failed, %d failed for now", outcome.ok, outcome.failed, outcome.transient)
         if outcome.left:
             log.warning("the rest of the rows is not called: %s", outcome.left)
@@ -76,7 +81,7 @@ class ChunkCalls:
             gone = f"the API did not come back within {say_duration(outcome.outage)}; " if outcome.outage else ""
             said = f"{gone}{outcome.transient} rows to call again; first: {outcome.first_error}"
             raise TransientError(said, outcome.wait)
-        self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, left=outcome.left))
+        self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.max_tries, left=outcome.left))
         return outcome
 
     def _begin(self) -> int:
@@ -87,10 +92,10 @@ class ChunkCalls:
             self.folder.resume()
             self.folder.forget_ending(self.chunk.index)
         if reason := self.folder.stopped():
-            self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.life, stopped=True))
+            self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.max_tries, stopped=True))
             raise PermanentError(reason)
-        # A chunk that had come to its end and starts in another life was cleared: its rows are to be called anew.
-        cleared = ending and not ending.stopped and ending.max_tries != self.attempt.life
+        # One that had come to its end and starts with another `max_tries` was cleared: its rows are to be called anew.
+        cleared = ending and not ending.stopped and ending.max_tries != self.attempt.max_tries
         return ending.try_number if ending and cleared else 0
 
     async def _call(self, caller: Caller, after_try: int) -> Outcome:
@@ -109,13 +114,13 @@ class ChunkCalls:
                 calls = Calls(
                     caller=caller,
                     segment=segment,
-                    columns=self.made.source.columns,
+                    columns=self.plan.source.columns,
                     standing=ledger,
                     pace=self.pace,
                     total=chunk.rows,
                     lease=self.lease,
                     allowance=self.allowance,
-                    over_budget=f"skipped: budget, max_calls = {self.made.max_calls} calls were made",
+                    over_budget=f"skipped: budget, max_calls = {self.plan.max_calls} calls were made",
                     deadline=self._deadline(),
                     past_deadline=f"skipped: deadline, {self.deadline:%Y-%m-%d %H:%M:%S} UTC" if self.deadline else "",
                     stopped=self._stopped,

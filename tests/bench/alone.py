@@ -42,11 +42,11 @@ async def floor(url: str, rows: int, in_flight: int) -> None:
 
 async def task(url: str, folder: RunFolder, in_flight: int) -> None:
     """The one chunk of a planned run."""
-    made = folder.read_plan()
+    plan = folder.read_plan()
     async with Client(REQUEST, Endpoint(url, "bench")) as client:
-        calls = ChunkCalls(folder, made, made.chunks[0], Try(1, 3, last=False), Unlimited(), in_flight)
+        calls = ChunkCalls(folder, plan, plan.chunks[0], Try(1, 3), Unlimited(), in_flight)
         outcome = await calls.run(client)
-    assert outcome.ok == made.rows, outcome
+    assert outcome.ok == plan.rows, outcome
 
 
 def main() -> None:

@@ -70,19 +70,19 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     piece = Chunk(**chunk)
     context["label"] = piece.label  # type: ignore[typeddict-unknown-key]
     folder = run_folder(pipeline, context)
-    made = folder.read_plan()
-    target = addressed(pipeline, context["params"]["api_url"] or made.api_url)
+    plan = folder.read_plan()
+    target = addressed(pipeline, context["params"]["api_url"] or plan.api_url)
     engine = connect(environment.database_url())
     # With the rate in it: whoever changes the rate does not wait for calls reserved at the old one.
-    limit = f"{pipeline.pool} {made.rate_limit}"
-    limiter, rate = RateLimiter(engine), parse_rate(made.rate_limit)
+    limit = f"{pipeline.pool} {plan.rate_limit}"
+    limiter, rate = RateLimiter(engine), parse_rate(plan.rate_limit)
     worth = requests_worth(rate, pipeline.request.timeout) or piece.rows
     patience = Patience()
     pace = Pace(limiter, limit, rate, limit, thread=patience) if rate else Unlimited(limiter, limit, thread=patience)
     allowance: Allowance | None = None
-    if made.max_calls:
+    if plan.max_calls:
         key = budget_key(pipeline, context["dag_run"].run_id)
-        allowance = Allowance(Budgets(engine), key, made.max_calls, thread=patience)
+        allowance = Allowance(Budgets(engine), key, plan.max_calls, thread=patience)
     # Named by the run's folder: whoever writes into it is who must not be two at a time.
     name = file_name(f"{pipeline.name}/{context['dag_run'].run_id}/{piece.index}")
     lease = Lease(Leases(engine), name, ti.try_number, pipeline.request.timeout, thread=patience)
@@ -90,19 +90,19 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     with termination() as terminated:
         calls = ChunkCalls(
             folder=folder,
-            made=made,
+            plan=plan,
             chunk=piece,
-            attempt=Try(ti.try_number, ti.max_tries, last=ti.try_number > ti.max_tries),
+            attempt=Try(ti.try_number, ti.max_tries),
             pace=pace,
             in_flight=min(requests_per_task(pipeline.pool), piece.rows, worth),
             lease=lease,
             allowance=allowance,
-            deadline=start + timedelta(seconds=made.deadline) if made.deadline and start else None,
+            deadline=start + timedelta(seconds=plan.deadline) if plan.deadline and start else None,
             terminated=terminated,
             tell=lambda progress: _tell(context, progress),
         )
         try:
-            async with lease, Client(target.pipeline.request, target.endpoint, pipeline.expected, made.key) as client:
+            async with lease, Client(target.pipeline.request, target.endpoint, pipeline.expected, plan.key) as client:
                 try:
                     outcome = await calls.run(client)
                 finally:

@@ -69,11 +69,10 @@ class Scene:
         self.chunks = self.planning.plan("id\n" + "".join(f"{n}\n" for n in range(1, rows + 1)), **choices)
         return self.chunks
 
-    async def run(self, number=1, life=3, chunk=0, last=False, **parts):
+    async def run(self, number=1, max_tries=3, chunk=0, **parts):
         parts = {"pace": NoLimit(), "in_flight": 1} | parts
-        attempt = Try(number, life, last or number > life)
-        made = self.folder.read_plan()
-        return await ChunkCalls(self.folder, made, self.chunks[chunk], attempt, **parts).run(self.api)
+        plan, attempt = self.folder.read_plan(), Try(number, max_tries)
+        return await ChunkCalls(self.folder, plan, self.chunks[chunk], attempt, **parts).run(self.api)
 
     def ended(self):
         return [(row.status, row.attempts) for row in settle(self.folder, self.folder.read_plan())]
@@ -108,41 +107,41 @@ async def test_a_long_key_does_not_push_the_reason_out_of_the_message(planning):
 
 async def test_on_the_last_try_a_row_that_still_fails_is_recorded_and_the_run_goes_on(scene):
     scene.api.answers["1"] = TransientError("500")
-    outcome = await scene.run(1, last=True)
+    outcome = await scene.run(1, max_tries=0)
     assert (outcome.ok, outcome.transient) == (2, 1)
     assert scene.ended() == [(FAILED, 1), (OK, 1), (OK, 1)]
 
 
 async def test_clearing_a_chunk_that_had_ended_calls_its_rows_again(scene):
-    await scene.run(1, life=3)
+    await scene.run(1, max_tries=3)
     scene.api.answers["2"] = PermanentError("404")
-    await scene.run(2, life=4)
+    await scene.run(2, max_tries=4)
     assert scene.api.calls == ["1", "2", "3"] * 2
     assert scene.ended() == [(OK, 1), (FAILED, 1), (OK, 1)]
 
 
 async def test_the_retries_of_a_cleared_chunk_do_not_begin_once_more(scene):
-    await scene.run(1, life=3)
+    await scene.run(1, max_tries=3)
     scene.api.answers["2"] = TransientError("500")
     with pytest.raises(TransientError):
-        await scene.run(2, life=4)
+        await scene.run(2, max_tries=4)
     scene.api.answers.clear()
-    await scene.run(3, life=4)
+    await scene.run(3, max_tries=4)
     assert scene.api.calls == ["1", "2", "3", "1", "2", "3", "2"]
 
 
 async def test_a_task_whose_success_airflow_did_not_hear_of_calls_nothing_again(scene):
-    await scene.run(1, life=3)
-    await scene.run(2, life=3)
+    await scene.run(1, max_tries=3)
+    await scene.run(2, max_tries=3)
     assert scene.api.calls == ["1", "2", "3"]
 
 
 async def test_clearing_a_chunk_that_failed_goes_on_where_it_ended(scene):
     scene.api.answers["2"] = AccessError("401: refused")
     with pytest.raises(AccessError):
-        await scene.run(1, life=3)
+        await scene.run(1, max_tries=3)
     scene.api.answers.clear()
-    await scene.run(2, life=4)
+    await scene.run(2, max_tries=4)
     assert scene.api.calls == ["1", "2", "3", "2"]  # what was never called goes first
 
 
@@ -151,11 +150,11 @@ async def test_a_refusal_stops_the_chunks_that_start_later_until_one_is_cleared(
     scene.api.answers["1"] = AccessError("401: refused")
     for chunk in (0, 1):
         with pytest.raises(PermanentError, match="401: refused"):
-            await scene.run(1, life=3, chunk=chunk)
+            await scene.run(1, max_tries=3, chunk=chunk)
     assert scene.api.calls == ["1"]
     scene.api.answers.clear()
     for chunk in (1, 0):
-        await scene.run(2, life=4, chunk=chunk)
+        await scene.run(2, max_tries=4, chunk=chunk)
     assert sorted(scene.api.calls) == ["1", "1", "2", "3", "4"]
 
 
@@ -231,9 +230,9 @@ async def test_a_storage_that_is_gone_is_an_error_and_the_retry_goes_on_once_it_
     scene.api.answers["2"] = TransientError("500")
     with pytest.raises(TransientError):
         await scene.run(1)
-    made, path = scene.folder.read_plan(), scene.folder.path
+    plan, path = scene.folder.read_plan(), scene.folder.path
     away = path.rename(path.with_name("away"))
-    calls = ChunkCalls(scene.folder, made, scene.chunks[0], Try(2, 3, last=False), NoLimit(), in_flight=1)
+    calls = ChunkCalls(scene.folder, plan, scene.chunks[0], Try(2, 3), NoLimit(), in_flight=1)
     with pytest.raises(OSError, match=r"rows\.jsonl"):
         await calls.run(scene.api)
     away.rename(path)

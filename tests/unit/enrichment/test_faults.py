@@ -37,13 +37,13 @@ async def server():
 
 async def run_to_the_end(planning, chunks, url):
     """As Airflow does: each chunk once, and again as long as it asks for it."""
-    made = planning.folder.read_plan()
+    plan = planning.folder.read_plan()
     for chunk in chunks:
         for number in range(1, TRIES + 1):
             async with Client(REQUEST, Endpoint(url, "test")) as client:
-                attempt = Try(number, TRIES - 1, last=number == TRIES)
+                attempt = Try(number, TRIES - 1)
                 try:
-                    await ChunkCalls(planning.folder, made, chunk, attempt, NoLimit(), in_flight=25).run(client)
+                    await ChunkCalls(planning.folder, plan, chunk, attempt, NoLimit(), in_flight=25).run(client)
                     break
                 except TransientError:
                     assert number < TRIES
@@ -63,16 +63,16 @@ async def test_the_ledger_counts_as_the_server_does_and_only_what_is_not_found_f
     source = "id\n" + "".join(f"{number}\n" for number in range(ROWS))
     chunks = planning.plan(source, tasks=4)
     await run_to_the_end(planning, chunks, url)
-    made = planning.folder.read_plan()
-    attempts = {row.values[0]: row.attempts for row in settle(planning.folder, made)}
+    plan = planning.folder.read_plan()
+    attempts = {row.values[0]: row.attempts for row in settle(planning.folder, plan)}
     assert attempts == dict(api.stats.by_key)
     assert sum(attempts.values()) == api.stats.calls == ROWS + 100 + 10 + 2 * 20 + 3 * 20 + 20
-    found = tally(planning.folder, made)
+    found = tally(planning.folder, plan)
     assert (found.counts.ok, found.counts.failed) == (ROWS - 20, 20)
     errors = list(csv.DictReader(planning.folder.errors.read_text("utf-8-sig").splitlines()))
     assert [row["id"] for row in errors] == missing
     assert {row["error"][:3] for row in errors} == {"404"}
-    write_records((flatten(frame) for frame in frames(planning.folder, made)), planning.folder.records)
-    list(publish(planning.folder.records, made.output, "id", lambda text: planning.output))
+    write_records((flatten(frame) for frame in frames(planning.folder, plan)), planning.folder.records)
+    list(publish(planning.folder.records, plan.output, "id", lambda text: planning.output))
     published = [record["id"] for record in json.loads(planning.output.read_text())]
     assert published == [str(number) for number in range(ROWS) if str(number) not in missing]

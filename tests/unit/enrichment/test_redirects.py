@@ -43,8 +43,8 @@ async def server():
 async def run(planning, server, in_flight=5, **parts):
     """One try of a chunk of `ROWS` rows; the pace that it kept to."""
     planning.plan("id\n" + "".join(f"{n}\n" for n in range(ROWS)), tasks=1, pipeline={"single_rows": 0}, max_calls=40)
-    made, pace = planning.folder.read_plan(), CountingPace()
-    calls = ChunkCalls(planning.folder, made, made.chunks[0], Try(1, 3, last=False), pace, in_flight, **parts)
+    plan, pace = planning.folder.read_plan(), CountingPace()
+    calls = ChunkCalls(planning.folder, plan, plan.chunks[0], Try(1, 3), pace, in_flight, **parts)
     async with Client(Request("csv_api"), Endpoint(str(server.make_url("/")), "test"), key="id") as client:
         await calls.run(client)
     return pace
