@@ -20,7 +20,7 @@ class TooLargeError(ValueError):
     """A JSON text that nobody can work with; the message ends a sentence: "is nested …", "holds an integer …"."""
 
 
-def decode(text: bytes, deepest: int = sys.maxsize) -> Any:
+def decode(text: bytes, deepest: int | None = None) -> Any:
     """The value of a JSON text, as `json.loads` gives it.
 
     Raises `ValueError` for what is no JSON, `TooLargeError` where dicts and lists are nested deeper than `deepest` (or
@@ -34,7 +34,7 @@ def decode(text: bytes, deepest: int = sys.maxsize) -> Any:
         if _LONG in text.translate(_DIGITS):
             value = _decode(text, deepest)
     # Most answers have too few brackets to be deep, and to count them is far cheaper than to walk.
-    if text.count(b"[") + text.count(b"{") > deepest and _is_deeper(value, deepest):
+    if deepest is not None and text.count(b"[") + text.count(b"{") > deepest and _is_deeper(value, deepest):
         raise TooLargeError(f"is nested deeper than {deepest} levels")
     return value
 
@@ -62,11 +62,11 @@ def _encode(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _decode(text: bytes, deepest: int) -> Any:
+def _decode(text: bytes, deepest: int | None) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise TooLargeError(f"is nested deeper than {min(deepest, sys.getrecursionlimit())} levels") from error
+        raise TooLargeError(f"is nested deeper than {deepest or sys.getrecursionlimit()} levels") from error
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError as error:  # the one other thing that Python does not read

@@ -35,14 +35,14 @@ class Standing(Protocol):
 class Due:
     """The rows of one try in the order of their calls: those never called, those that failed before, those put back.
 
-    `rows` reads the chunk's rows from the first.
+    `rows` reads the chunk's rows from the first. `again` has the attempts of the rows that were put back for a failure.
     """
 
     def __init__(self, rows: Callable[[], Iterable[RowToCall]], standing: Standing) -> None:
         self._standing = standing
         self._ahead = self._not_ended(rows)
         self._back: deque[RowToCall] = deque()
-        self._attempts: dict[int, int] = {}  # of rows that failed in this try and were put back
+        self.again: dict[int, int] = {}
 
     def take(self) -> RowToCall | None:
         """The next row to call, None where there is none."""
@@ -61,23 +61,17 @@ class Due:
 
     def put_back_failed(self, row: RowToCall, attempts: int) -> None:
         """The row failed after so many attempts, and is called again in this try."""
-        again = row.n in self._attempts
-        if again or len(self._back) < MOST_PUT_BACK:
-            self._attempts[row.n] = attempts
-            # The same row is asked about first, so that one that fails a few times is soon answered.
-            (self._back.appendleft if again else self._back.append)(row)
-
-    def attempts(self, row: RowToCall) -> int:
-        """How often the row was called."""
-        return self._attempts.get(row.n) or self._standing.attempts(row.n)
-
-    def failed_in_this_try(self, row: RowToCall) -> bool:
-        """Whether the row was put back after it had failed."""
-        return row.n in self._attempts
+        if row.n in self.again:  # it is called first, so that one that fails a few times is soon answered
+            self._back.appendleft(row)
+        elif len(self._back) < MOST_PUT_BACK:
+            self._back.append(row)
+        else:
+            return
+        self.again[row.n] = attempts
 
     def failed_before(self, row: RowToCall) -> bool:
         """Whether the row has failed, in this try or an earlier one."""
-        return row.n in self._attempts or self._standing.status(row.n) is not None
+        return row.n in self.again or self._standing.status(row.n) is not None
 
     def _not_ended(self, rows: Callable[[], Iterable[RowToCall]]) -> Iterator[RowToCall]:
         status = self._standing.status

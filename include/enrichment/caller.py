@@ -242,14 +242,15 @@ class Calls:
             self._halt()
 
     async def _call(self, row: RowToCall) -> None:
-        due, began = self._due, self._breaker.answers
-        attempts = due.attempts(row) + 1
+        before = self._due.again.get(row.n)
+        attempts = (self.standing.attempts(row.n) if before is None else before) + 1
+        began = self._breaker.answers
         try:
             answer = await self.caller.call(dict(zip(self.columns, row.values, strict=True)), self._permit)
         except _NotPermitted:
-            due.put_back(row)
+            self._due.put_back(row)
         except TransientError as error:
-            self._outcome.transient += not due.failed_in_this_try(row)
+            self._outcome.transient += before is None
             self._note(row, error)
             await self.segment.append(Entry(row.n, RowStatus.RETRY, attempts, str(error)))
             await self._failed_for_now(row, attempts, began, error)
@@ -259,21 +260,19 @@ class Calls:
             raise
         except PermanentError as error:
             self._outcome.failed += 1
-            self._answered(row)
+            self._outcome.transient -= before is not None
+            self._breaker.answered()
             self._note(row, error)
             await self.segment.append(Entry(row.n, RowStatus.FAILED, attempts, str(error)))
         else:
             self._outcome.ok += 1
+            self._outcome.transient -= before is not None
             self._pauses = 0
-            self._answered(row)
+            self._breaker.answered()
             await self.segment.append(Entry(row.n, RowStatus.OK, attempts, answer=answer))
 
     def _note(self, row: RowToCall, error: HeadraceError) -> None:
         self._outcome.note_error(f"row {row.n} ({shown(row.key)}): {error}")
-
-    def _answered(self, row: RowToCall) -> None:
-        self._breaker.answered()
-        self._outcome.transient -= self._due.failed_in_this_try(row)
 
     async def _failed_for_now(self, row: RowToCall, attempts: int, began: int, error: TransientError) -> None:
         self._breaker.failed(row, attempts, began)

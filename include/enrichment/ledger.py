@@ -12,9 +12,8 @@ import tempfile
 import time
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from include.common.errors import TransientError
 from include.common.jsontext import decode, encode_line
@@ -28,8 +27,7 @@ _CODES = {status: code for code, status in enumerate(_STATUSES)}
 MOST_ATTEMPTS = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """How row `n` stands after `attempts` calls: the answer where it is ok, else the last error."""
 
     n: int
@@ -40,7 +38,7 @@ class Entry:
 
     def line(self) -> bytes:
         """As one line of a segment."""
-        fields: dict[str, Any] = {"n": self.n, "status": self.status.value, "attempts": self.attempts}
+        fields: dict[str, Any] = {"n": self.n, "status": self.status, "attempts": self.attempts}
         if self.status is RowStatus.OK:
             fields["answer"] = self.answer
         else:
