@@ -531,6 +531,34 @@ async def test_a_server_that_says_nothing_is_a_timeout(demo):
         await call(demo.url, path="/countries/{id}", timeout=0.2)
 
 
+async def test_each_call_has_the_whole_time_from_its_own_start(demo):
+    demo.latency = 60
+    loop, took = asyncio.get_running_loop(), []
+    async with Client(Request("csv_api", "/echo/{id}", timeout=0.2), Endpoint(demo.url, "API_URL")) as client:
+
+        async def one(number):
+            await asyncio.sleep(number / 100)
+            began = loop.time()
+            with pytest.raises(TransientError, match="no complete answer"):
+                await client.call({"id": str(number)}, freely)
+            took.append(loop.time() - began)
+            assert asyncio.current_task().cancelling() == 0
+
+        await asyncio.gather(*map(one, range(20)))
+    assert min(took) >= 0.199
+
+
+async def test_a_call_that_is_cancelled_as_its_time_runs_out_stays_cancelled(demo):
+    demo.latency = 60
+    async with Client(Request("csv_api", "/echo/{id}", timeout=0.1), Endpoint(demo.url, "API_URL")) as client:
+        task = asyncio.create_task(client.call({"id": "1"}, freely))
+        while not task.cancelling():  # noqa: ASYNC110 (that very moment is meant)
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_a_huge_body_fails_the_row(demo):
     demo.faults = [Fault("huge", megabytes=50)]
     with pytest.raises(PermanentError, match=r"^the answer is larger than 1048576 bytes$"):
