@@ -64,11 +64,21 @@ def _renaming(target: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise TransientError(f"`{target}` cannot be written: {error.strerror}") from error
     finally:
         with suppress(FileNotFoundError):
             beside.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's new entry on the disk as well: a power cut may otherwise bring the old file back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -11,14 +11,16 @@ class Job:
     """Absolute places, and the run's own choices over the pipeline's.
 
     `retry` is the folder of an earlier run whose answers are kept and whose other rows are called; `source`, `key` and
-    `limit` are that run's then. `encoding` None is detected; `trim_keys` takes the blanks around keys away. `deadline`
-    is in seconds from the run's start. `api`, `api_origin` and `api_url` are as a `Plan`'s.
+    `limit` are that run's then. `own_output`: the output is the pipeline's own. `encoding` None is detected;
+    `trim_keys` takes the blanks around keys away. `deadline` is in seconds from the run's start. `api`, `api_origin`
+    and `api_url` are as a `Plan`'s.
     """
 
     source: Place
     output: Place
     key: str
     rate_limit: str
+    own_output: bool = False
     limit: int | None = None
     dry_run: bool = False
     encoding: str | None = None

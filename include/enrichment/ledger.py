@@ -8,10 +8,11 @@ leaves at most one unfinished line, which is not read.
 import asyncio
 import bisect
 import itertools
+import os
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -20,6 +21,8 @@ from include.common.jsontext import decode, encode_line
 from include.common.storage import Place, listed
 from include.enrichment.models import Chunk, RowStatus
 
+# Seconds that an answer may be the operating system's alone: what a power cut can take beside the calls in flight.
+SYNC_EVERY = 1.0
 # Objects of a bucket that are fetched at the same time.
 FETCHED_AT_ONCE = 64
 _STATUSES = (None, RowStatus.OK, RowStatus.FAILED, RowStatus.RETRY)
@@ -66,10 +69,16 @@ def open_segment(folder: Place, chunk: int, try_number: int) -> Segment:
 
 
 class FileSegment:
-    """A segment as a local file; an entry is kept once the operating system has it."""
+    """A segment as a local file; an entry is kept once the operating system has it, and a second later on the disk.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `sleep` takes seconds.
+    """
+
+    def __init__(self, path: Path, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
+        self._path, self._sleep = path, sleep
+        self._unsynced = False
+        self._syncing: asyncio.Task[None] | None = None
+        self._at_disk: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> "FileSegment":
         try:
@@ -81,7 +90,13 @@ class FileSegment:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._syncing:
+            self._syncing.cancel()
+        if self._at_disk:  # a thread is not ended by it
+            await asyncio.wait([self._at_disk])
         try:
+            self._stream.flush()
+            await asyncio.to_thread(os.fsync, self._stream.fileno())
             self._stream.close()
         except OSError as error:  # what could not be written before
             raise _unwritten(self._path, error) from error
@@ -93,6 +108,17 @@ class FileSegment:
             self._stream.flush()
         except OSError as error:
             raise _unwritten(self._path, error) from error
+        self._unsynced = True
+        if self._syncing is None or self._syncing.done():
+            self._syncing = asyncio.create_task(self._sync())
+
+    async def _sync(self) -> None:
+        """Bring to the disk what has come, as long as anything comes; in a thread, for the calls go on."""
+        while self._unsynced:
+            await self._sleep(SYNC_EVERY)
+            self._unsynced = False
+            self._at_disk = asyncio.ensure_future(asyncio.to_thread(os.fsync, self._stream.fileno()))
+            await asyncio.shield(self._at_disk)
 
 
 class ObjectSegment:

@@ -105,6 +105,8 @@ class Pipeline:
     `transform` is `module:function`, a `DataFrame -> DataFrame`; it gets the rows in parts, or all of them at once
     where `whole`. `max_failed_ratio` is failed / (ok + failed). `max_calls` bounds the calls of a run and `deadline`
     (`"50 minutes"`) its time; what is left then is skipped. The folders of the last `keep_runs` runs are kept.
+    A run that was cut short, or tried on the first rows only, writes its part `beside` the last whole output, unless it
+    is to `publish` it.
     `delimiter` and `encoding` are detected when None; `trim_keys` takes the blanks around keys away. Up to
     `single_rows` rows, each is a task of its own.
     """
@@ -127,6 +129,7 @@ class Pipeline:
     max_calls: int | None = None
     deadline: str | None = None
     keep_runs: int = 72
+    partial: str = "beside"
 
     def __post_init__(self) -> None:
         for name in ("name", "source", "output", "key", "pool"):
@@ -141,6 +144,7 @@ class Pipeline:
             _whole_number("max_calls", self.max_calls, 1)
         if self.deadline is not None:
             parse_duration(self.deadline, "deadline")
+        _one_of("partial", self.partial, ("beside", "publish"))
         for name in ("whole", "trim_keys"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is `{getattr(self, name)}`; allowed is True or False")

@@ -65,6 +65,7 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacit
         dry_run=job.dry_run,
         rows=rows.rows,
         to_call=rows.marks.rows,
+        trial=job.own_output and job.limit is not None and rows.rows >= job.limit,
         trim_keys=job.trim_keys,
         api=job.api,
         api_origin=job.api_origin,

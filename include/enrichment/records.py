@@ -186,3 +186,12 @@ def _write_array(target: Place, lines: Iterable[bytes]) -> Published:
             separator = b",\n"
         write(b"[]\n" if separator == b"[\n" else b"\n]\n")
     return Published(str(target), size, digest.hexdigest())
+
+
+def beside(output: str) -> str:
+    """Where a part of `output` is written: `output.partial.json`. Files a key are whole each, and keep their names."""
+    if Template("output", output).columns:
+        return output
+    folder, slash, name = output.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    return f"{folder}{slash}{stem or name}.partial" + (f"{dot}{suffix}" if stem else "")

@@ -22,7 +22,7 @@ class Report:
 
     `outputs` are the first of the `files` that were published,
     `problems` the sentences of the tasks that failed, `first_errors` those of the first rows that did.
-    `callable` and `skipped` are as a `Tally`'s.
+    `callable` and `skipped` are as a `Tally`'s. `partial`: the outputs are a part, beside the last whole one.
     """
 
     pipeline: str
@@ -35,6 +35,7 @@ class Report:
     problems: list[str] = field(default_factory=list)
     first_errors: list[str] = field(default_factory=list)
     errors_file: str | None = None
+    partial: bool = False
     link: str | None = None
     note: str | None = None
     callable: int = 0
@@ -74,10 +75,13 @@ class Report:
         lines.append(f"took {say_duration(self.seconds)}")
         lines += [f"error: {one_line(problem)}" for problem in self.problems[:SHOWN_ERRORS]]
         lines += [f"- {one_line(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
+        part = ""
+        if self.partial and self.counts:
+            part = f" (a part: {self.counts.ok} of {self.counts.rows} rows; the last whole output stays)"
         if self.files == 1:
-            lines.append(f"output: {self.outputs[0]}")
+            lines.append(f"output: {self.outputs[0]}{part}")
         elif self.files:
-            lines.append(f"output: {self.files} files, the first {self.outputs[0]}")
+            lines.append(f"output: {self.files} files, the first {self.outputs[0]}{part}")
         if self.errors_file:
             lines.append(f"rows that are not ok: {self.errors_file}")
         return [shown(line, LINE) for line in lines]

@@ -102,13 +102,19 @@ def _ended(row: RowToCall, ledger: ChunkLedger, left: str | None, answers: bool)
 class Tally:
     """How the rows of a run ended, and the first errors of rows that failed.
 
-    `callable` rows have no answer and can be called by a redrive; `skipped` has how many were for which reason.
+    `callable` rows have no answer and can be called by a redrive; of these, `left` were not called, for the run was cut
+    short. `skipped` has how many were for which reason.
     """
 
     counts: Counts
     first_errors: list[str]
     callable: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    left: int = 0
+
+    def is_part(self, plan: Plan) -> bool:
+        """Whether what was answered is a part of what a whole run would have."""
+        return bool(self.left) or plan.trial
 
 
 def tally(folder: RunFolder, plan: Plan) -> Tally:
@@ -118,7 +124,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
     """
     ended = dict.fromkeys((RowStatus.OK, RowStatus.FAILED, RowStatus.SKIPPED), 0)
     first: list[str] = []
-    callable_rows = 0
+    callable_rows = left = 0
     skipped: Counter[str] = Counter()
     columns = plan.source.columns
     key = columns.index(plan.key)
@@ -136,6 +142,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
                 continue
             callable_rows += row.callable
             if row.status is RowStatus.SKIPPED:
+                left += row.callable
                 skipped[skip_reason(row.error or "")] += 1
             values = [_visible(value) for value in (row.values + [""] * len(columns))[: len(columns)]]
             writer.writerow([*(values[index] for index in kept), row.status, row.attempts, row.error])
@@ -144,7 +151,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
         text.flush()
         text.detach()
     counts = Counts(sum(ended.values()), ended[RowStatus.OK], ended[RowStatus.FAILED], ended[RowStatus.SKIPPED])
-    found = Tally(counts, first, callable_rows, dict(skipped.most_common()))
+    found = Tally(counts, first, callable_rows, dict(skipped.most_common()), left)
     write_json(folder.tally, asdict(found))
     return found
 
@@ -217,7 +224,8 @@ def _frame(rows: list[Settled], plan: Plan) -> pandas.DataFrame:
 class Manifest:
     """What a run did, for machines and audits: written once a run, beside its files.
 
-    `files` were published, of which `outputs` holds the first; all of them stand in `outputs.jsonl`.
+    `files` were published, of which `outputs` holds the first; all of them stand in `outputs.jsonl`. `partial`: they
+    are a part, written beside the last whole output.
     """
 
     run: str
@@ -230,6 +238,7 @@ class Manifest:
     pipeline: Pipeline
     versions: dict[str, str]
     error: str | None = None
+    partial: bool = False
 
     def write(self, folder: RunFolder) -> None:
         """As `manifest.json` of the run's folder."""

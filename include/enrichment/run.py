@@ -27,7 +27,8 @@ class Plan:
     """What `plan` settled for the run: `output` is absolute, `rows` counts data rows, `to_call` those to be called.
 
     `api` is the API's address, without its query, and `api_origin` where that was found;
-    `api_url` is the address that the run itself was given, where that holds no key. `limit` None means every row.
+    `api_url` is the address that the run itself was given, where that holds no key. `limit` None means every row;
+    `trial`: only the first rows are called, and no output of their own was named.
     `retry_failed_of` is the run whose answers are kept, `kept` how many. `deadline` is in seconds from the run's start.
     """
 
@@ -39,6 +40,7 @@ class Plan:
     dry_run: bool
     rows: int
     to_call: int
+    trial: bool = False
     trim_keys: bool = False
     api: str = ""
     api_origin: str = ""
@@ -68,7 +70,7 @@ class RunFolder:
     """Paths of one run's files; `plan` makes the folder, the run's id is its name."""
 
     def __init__(self, storage: Place, pipeline: str, run_id: str) -> None:
-        self.run_id = run_id
+        self.pipeline, self.run_id = pipeline, run_id
         self.path = storage / "runs" / pipeline / file_name(run_id)
         self.input = self.path / "input.csv"  # the source as it was when the run began
         self.rows = self.path / "rows.jsonl"  # the rows to call, one JSON object a line

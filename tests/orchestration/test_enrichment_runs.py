@@ -2,14 +2,17 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
 from dags.csv_processing import PIPELINE
 from dags.symbol_processing import PIPELINE as SYMBOLS
+from include.common.errors import TransientError
 from include.common.names import file_name
 from include.enrichment import breaker
 from include.enrichment.breaker import FAILURES_IN_A_ROW
+from include.orchestration.enrichment import report as report_module
 from tests.stand_ins.airflow import RETRIES
 
 LAST_GOOD = "the last good output"
@@ -272,3 +275,66 @@ def test_a_notification_that_fails_does_not_fail_the_data(airflow, demo, telegra
     assert (run.state, run.state_of("write_json"), run.state_of("notify")) == ("success", "success", "skipped")
     assert len(published(tmp_path / "o.json")) == 1
     assert report_of(run)["state"] == "success"
+
+
+def test_a_run_that_a_budget_cut_short_writes_its_part_beside_the_last_whole_output(
+    airflow, demo, on_echo, report_of, folder_of, tmp_path
+):
+    whole = airflow.run(PIPELINE, **on_echo(30))
+    assert (whole.state, len(published(tmp_path / "out.json"))) == ("success", 30)
+    run = airflow.run(PIPELINE, **on_echo(30, max_calls=12))
+    report = report_of(run)
+    assert (run.state, report["partial"], report["outputs"]) == ("success", True, [str(tmp_path / "out.partial.json")])
+    assert (report["callable"], report["skipped"]) == (18, {"budget, max_calls = 12 calls were made": 18})
+    assert len(published(tmp_path / "out.json")) == 30
+    assert len(published(tmp_path / "out.partial.json")) == 12
+    assert json.loads((folder_of(run) / "manifest.json").read_text())["partial"]
+    # A redrive completes it, and publishes the whole.
+    redrive = airflow.run(PIPELINE, **on_echo(30, retry_failed_of=run.run_id))
+    assert (report_of(redrive)["partial"], report_of(redrive)["outputs"]) == (False, [str(tmp_path / "out.json")])
+
+
+def test_the_first_rows_alone_do_not_replace_the_pipelines_own_output(airflow, demo, report_of, storage):
+    assert airflow.run(PIPELINE).state == "success"
+    run = airflow.run(PIPELINE, limit=10)
+    assert report_of(run)["outputs"] == [str(storage / "output.partial.json")]
+    assert (len(published(storage / "output.json")), len(published(storage / "output.partial.json"))) == (142, 10)
+    # Where the limit takes them all, it is no part; nor with an output of its own.
+    assert not report_of(airflow.run(PIPELINE, limit=1000))["partial"]
+    own = airflow.run(PIPELINE, limit=10, output=str(storage / "ten.json"))
+    assert report_of(own)["outputs"] == [str(storage / "ten.json")]
+
+
+def test_a_pipeline_may_publish_its_parts(airflow, demo, report_of, storage):
+    run = airflow.run(replace(PIPELINE, partial="publish"), limit=10)
+    assert (report_of(run)["partial"], len(published(storage / "output.json"))) == (False, 10)
+
+
+@pytest.mark.parametrize("broken", ["read_manifest", "tally", "prune"])
+def test_telegram_is_told_also_where_the_storage_is_gone(airflow, demo, telegram, monkeypatch, broken):
+    def gone(*_, **__):
+        raise OSError(5, "Input/output error", "/mnt/storage")
+
+    monkeypatch.setattr(report_module, broken, gone)
+    if broken == "tally":
+        monkeypatch.setattr(report_module, "read_tally", lambda _: None)
+    run = airflow.run(PIPELINE, limit=3)
+    (message,) = telegram.messages
+    if broken == "prune":
+        assert (run.state, "success" in message["text"]) == ("success", True)
+    else:
+        assert run.state == "failed"
+        assert "what the run came to cannot be read" in message["text"]
+
+
+def test_a_report_that_cannot_be_written_is_told_and_fails_nothing(airflow, demo, telegram, monkeypatch):
+    def full(*_):
+        raise TransientError("`report.json` cannot be written: No space left on device")
+
+    monkeypatch.setattr(report_module.Report, "write", full)
+    run = airflow.run(PIPELINE, limit=3)
+    assert run.state == "success"
+    assert (
+        "the report could not be written: `report.json` cannot be written: No space left"
+        in telegram.messages[0]["text"]
+    )

@@ -32,7 +32,9 @@ def test_every_service_has_limits_a_rotated_log_and_a_health_check(stack):
         stack.compose("--profile", "*", "config", "--format", "json", COMPOSE_FILE="docker-compose.yaml")
     )
     for name, service in found["services"].items():
-        assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
+        limits = service["deploy"]["resources"]["limits"]
+        assert int(limits["memory"]) > 0, name
+        assert limits["pids"] == 1000, name
         assert service["logging"]["options"]["max-size"], name
         once = service.get("restart") == "no"  # does its work and ends
         assert once or service["restart"] == "unless-stopped", name
@@ -56,36 +58,33 @@ def test_without_secrets_nothing_starts_and_the_first_one_missing_is_named():
     assert docker("ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=headrace-bare") == ""
 
 
-@pytest.mark.parametrize("replicas", ["1", "0"], ids=["its own databases", "databases elsewhere"])
-def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(stack, tmp_path, replicas):
+@pytest.mark.parametrize(
+    ("replicas", "command"),
+    [("1", ["make", "stack-up"]), ("0", ["deploy/stack.sh", "compose", "up", "--detach", "--wait"])],
+    ids=["make stack-up", "compose alone, databases elsewhere"],
+)
+def test_a_default_secret_stops_the_stack_before_the_database_is_made_with_it(stack, tmp_path, replicas, command):
     weak = tmp_path / "env.local"
     weak.write_text(stack.env_local.read_text() + "\nREDIS_PASSWORD=changeme\nVIEWER_PASSWORD=\n")
     project = {"COMPOSE_PROJECT_NAME": "headrace-weak", "ENV_LOCAL": str(weak), "COMPOSE_PROFILES": ""}
-    project |= {"POSTGRES_REPLICAS": replicas, "REDIS_REPLICAS": replicas}
+    project = {**stack.environment, **project, "POSTGRES_REPLICAS": replicas, "REDIS_REPLICAS": replicas}
     try:
-        empty = stack.make("stack-up", **project)
+        empty = run(command, **project)
         assert empty.status != 0
         assert "VIEWER_PASSWORD is missing a value: run make stack-up" in empty.output
         weak.write_text(stack.env_local.read_text() + "\nREDIS_PASSWORD=changeme\n")
-        default = stack.make("stack-up", **project)
+        default = run(command, **project)
         assert default.status != 0
-        assert "error: REDIS_PASSWORD is a well-known default" in default.output
-        log = run(["deploy/stack.sh", "logs"], **{**stack.environment, **project}).output
-        assert "error: REDIS_PASSWORD is a well-known default" in log
-        assert "changeme" not in default.output + log
-        started = docker(
-            "ps",
-            "--all",
-            "--filter",
-            "label=com.docker.compose.project=headrace-weak",
-            "--format",
-            "{{.Names}} {{.State}}",
+        said = default.output + run(["deploy/stack.sh", "logs"], **project).output
+        assert "error: REDIS_PASSWORD is a well-known default" in said
+        assert "changeme" not in said
+        label = "label=com.docker.compose.project=headrace-weak"
+        started = docker("ps", "--all", "--filter", label, "--format", "{{.Names}} {{.State}}")
+        assert {line for line in started.splitlines() if not line.endswith(" created")} == (
+            set() if command[0] == "make" else {"headrace-weak-preflight-1 exited"}
         )
-        assert {line for line in started.splitlines() if not line.endswith(" created")} == {
-            "headrace-weak-preflight-1 exited"
-        }
     finally:
-        run(["deploy/stack.sh", "down", "--volumes"], **{**stack.environment, **project})
+        run(["deploy/stack.sh", "down", "--volumes"], **project)
 
 
 def test_the_secrets_are_written_once_for_their_owner_only(stack):
@@ -127,6 +126,50 @@ def test_a_second_up_changes_nothing(stack):
     assert len(before) >= 10
     assert stack.make("stack-up").status == 0
     assert snapshot(stack) == before
+
+
+def with_settings(stack, tmp_path, text):
+    """The stack's settings with more of them."""
+    path = tmp_path / "env.local"
+    path.write_text(f"{stack.env_local.read_text()}\n{text}\n")
+    return {"ENV_LOCAL": str(path)}
+
+
+def test_settings_that_cannot_work_leave_what_runs_as_it_is(stack, tmp_path):
+    before = snapshot(stack)
+    wrong = "AIRFLOW_CONN_CSV_API=nonsense\nHEADRACE_POOLS=/home/me/pools.json\nPARALLELISM=many"
+    made = stack.make("stack-up", **with_settings(stack, tmp_path, wrong))
+    assert made.status != 0
+    for sentence in (
+        "error: AIRFLOW_CONN_CSV_API is no connection; allowed is a URI",
+        "error: the pools file `/home/me/pools.json` (HEADRACE_POOLS) cannot be read",
+        "error: PARALLELISM is `many`; allowed is",
+        "error: the settings are refused; nothing was started or changed",
+    ):
+        assert sentence in made.output
+    assert snapshot(stack) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "services"),
+    [
+        ("VIEWER_PASSWORD=kqz81-kqz82-kqz83-kqz84", {"api-server"}),
+        ("HEADRACE_TASK_MEMORY=900m", {"worker"}),
+        ("WORKER_MEMORY=3g", {"worker"}),
+        ("AIRFLOW_CONN_CSV_API=https://api.example.com", {"init"}),
+        (
+            "AWS_ACCESS_KEY_ID=me",
+            {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "flower"},
+        ),
+    ],
+)
+def test_a_changed_setting_makes_only_those_containers_anew_that_use_it(stack, tmp_path, setting, services):
+    def configured(**environment):
+        lines = stack.compose("--profile", "*", "config", "--hash", "*", **environment).splitlines()
+        return dict(line.split() for line in lines)
+
+    before, after = configured(), configured(**with_settings(stack, tmp_path, setting))
+    assert {name for name in before if before[name] != after[name]} - {"preflight"} == services
 
 
 def test_down_and_up_keep_history_and_data_and_a_run_goes_on(stack):

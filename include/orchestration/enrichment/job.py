@@ -57,6 +57,7 @@ def make_job(pipeline: Pipeline, context: Context) -> tuple[Addressed, Job]:
         output=paths.output(chosen["output"]),
         key=chosen["key"],
         rate_limit=chosen["rate_limit"] or own_limit,
+        own_output=paths.output(chosen["output"]) == paths.output(pipeline.output),
         limit=chosen["limit"],
         dry_run=chosen["dry_run"],
         encoding=chosen["encoding"],

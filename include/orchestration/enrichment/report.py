@@ -10,6 +10,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from include.common.database import connect
 from include.common.errors import BadInputError, HeadraceError
 from include.common.limits.budget import Budgets
+from include.common.telegram import escape
+from include.common.text import one_line
 from include.enrichment.models import Pipeline
 from include.enrichment.report import Report, foreseen
 from include.enrichment.results import read_manifest, read_tally, tally
@@ -50,14 +52,18 @@ class RunReportOperator(HeadraceTelegramOperator):
 
     def execute(self, context: Context) -> None:
         """Report, send, and fail where the run did."""
-        report = make_report(self._pipeline, context)
+        try:
+            report = make_report(self._pipeline, context)
+        except (HeadraceError, OSError) as error:
+            report = _unreadable(self._pipeline, context, error)
         self.log.info("%s", report.as_text())
         self.text = report.as_html()
-        untold = self._tell(context)
         try:
             report.write(run_folder(self._pipeline, context))
-        except HeadraceError as error:
+        except (HeadraceError, OSError) as error:
             self.log.error("the report was not written: %s", error)
+            self.text += "\n" + escape(one_line(f"the report could not be written: {error}"))
+        untold = self._tell(context)
         self._prune(context)
         if report.state == "failed":
             raise AirflowFailException("; ".join(report.problems))
@@ -74,7 +80,8 @@ class RunReportOperator(HeadraceTelegramOperator):
             return {id for id in run_ids if ti.get_dr_count(dag_id=name, run_ids=[id], states=IN_PROGRESS)}
 
         try:
-            removed = prune(paths.storage(), name, self._pipeline.keep_runs, in_progress)
+            output = str(paths.output(self._pipeline.output))
+            removed = prune(paths.storage(), name, self._pipeline.keep_runs, in_progress, output)
             budgets = Budgets(connect(environment.database_url()))
             for run_id in removed:
                 budgets.forget(budget_key(self._pipeline, run_id))
@@ -131,11 +138,24 @@ def make_report(pipeline: Pipeline, context: Context) -> Report:
         files=manifest["files"] if manifest else 0,
         problems=problems,
         first_errors=found.first_errors if found else [],
+        partial=bool(manifest and manifest.get("partial")),
         errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,
         link=_link(context),
         note=note,
         callable=found.callable if found else 0,
         skipped=found.skipped if found else {},
+    )
+
+
+def _unreadable(pipeline: Pipeline, context: Context, error: Exception) -> Report:
+    """For a run whose folder cannot be reached: whether it succeeded is not known, so it is told as failed."""
+    return Report(
+        pipeline=pipeline.name,
+        run_id=context["dag_run"].run_id,
+        state="failed",
+        seconds=seconds_since_start(context),
+        problems=[f"what the run came to cannot be read: {error}"],
+        link=_link(context),
     )
 
 

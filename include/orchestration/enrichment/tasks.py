@@ -26,7 +26,7 @@ from include.enrichment.client import Client
 from include.enrichment.models import Chunk, Pipeline
 from include.enrichment.planner import Capacity, make_plan, requests_worth
 from include.enrichment.progress import KEPT_AS, Progress
-from include.enrichment.records import Published, publish, write_records
+from include.enrichment.records import Published, beside, publish, write_records
 from include.enrichment.report import foreseen
 from include.enrichment.results import Manifest, check_failures, frames, read_tally, tally
 from include.enrichment.run import Plan, RunFolder
@@ -171,11 +171,14 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     folder = run_folder(pipeline, context)
     plan = folder.read_plan()
     folder.manifest.unlink(missing_ok=True)
-    published = publish(folder.records, plan.output, plan.key, paths.output)
-    shown, files = _noted(folder, published)
-    _write_manifest(pipeline, context, shown, files)
+    found = read_tally(folder)
+    partial = pipeline.partial == "beside" and found is not None and found.is_part(plan)
+    output = beside(plan.output) if partial else plan.output
+    shown, files = _noted(folder, publish(folder.records, output, plan.key, paths.output))
+    _write_manifest(pipeline, context, shown, files, partial=partial)
     for asset in context["outlets"]:
-        context["outlet_events"][asset].extra = {"run": str(folder.path), "output": plan.output, **counts}
+        told: dict[str, Any] = {"run": str(folder.path), "output": output, "partial": partial, **counts}
+        context["outlet_events"][asset].extra = told
     log.info("%d rows ok, %d files published", counts["ok"], files)
     return [output.path for output in shown]
 
@@ -198,6 +201,7 @@ def _write_manifest(
     outputs: list[Published] | None = None,
     files: int = 0,
     error: str | None = None,
+    partial: bool = False,
 ) -> None:
     folder = run_folder(pipeline, context)
     found = read_tally(folder)
@@ -213,4 +217,5 @@ def _write_manifest(
         pipeline=pipeline,
         versions={name: version(name) for name in VERSIONED},
         error=error,
+        partial=partial,
     ).write(folder)

@@ -16,7 +16,8 @@ from upath import UPath
 
 from include.common.errors import TransientError
 from include.common.storage import listed
-from include.enrichment.ledger import MOST_ATTEMPTS, ChunkLedger, Entry, open_segment, read_entry
+from include.enrichment import ledger
+from include.enrichment.ledger import MOST_ATTEMPTS, ChunkLedger, Entry, FileSegment, open_segment, read_entry
 from include.enrichment.models import Chunk, RowStatus
 
 pytest_plugins = ["tests.s3"]
@@ -431,3 +432,27 @@ def test_a_file_with_another_name_is_no_segment(tmp_path):
     (tmp_path / "00000.copy.jsonl").write_bytes(Entry(1, OK, 1, answer=1).line())
     with ChunkLedger(tmp_path, Chunk(0, "", 1, 1, 1, 0, 0)) as ledger:
         assert ledger.status(1) is None
+
+
+async def test_answers_are_brought_to_the_disk_a_second_after_they_came_and_at_the_end(tmp_path, monkeypatch):
+    slept, wake, synced = [], asyncio.Event(), []
+    loop, at_disk = asyncio.get_running_loop(), asyncio.Event()
+
+    def fsync(_):
+        synced.append((tmp_path / "s.jsonl").read_bytes().count(b"\n"))
+        loop.call_soon_threadsafe(at_disk.set)
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        await wake.wait()
+
+    monkeypatch.setattr(ledger.os, "fsync", fsync)
+    async with FileSegment(tmp_path / "s.jsonl", sleep) as segment:
+        for number in range(3):
+            await segment.append(Entry(number, RowStatus.OK, 1, answer=number))
+            await asyncio.sleep(0)
+        assert (slept, synced) == ([ledger.SYNC_EVERY], [])
+        wake.set()
+        await at_disk.wait()
+        await segment.append(Entry(3, RowStatus.OK, 1, answer=3))
+    assert (synced[0], synced[-1]) == (3, 4)

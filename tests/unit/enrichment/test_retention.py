@@ -5,6 +5,7 @@ import os
 import pytest
 
 from include.common.storage import listed
+from include.enrichment import retention
 from include.enrichment.models import Counts
 from include.enrichment.results import Manifest, Tally
 from include.enrichment.retention import prune
@@ -38,16 +39,18 @@ class Runs:
         self.planning.plan("id\n1\n")
         os.utime(self.planning.folder.mark, (self.count, self.count))
 
-    def publish(self, run_id, output="output.json", state="success"):
+    def publish(self, run_id, output="output.json", state="success", partial=False):
         """A run that came to its end, and where it published."""
         self.begin(run_id)
         made = self.planning.made
         made = type(made)(**{**vars(made), "output": f"/data/{output}"})
         counts = Tally(Counts(1, 1, 0, 0), [])
-        Manifest(run_id, state, 1.0, counts, made, 1, [], self.planning.pipeline(), {}).write(self.planning.folder)
+        Manifest(run_id, state, 1.0, counts, made, 1, [], self.planning.pipeline(), {}, partial=partial).write(
+            self.planning.folder
+        )
 
     def prune(self, keep, busy=None):
-        return prune(self.planning.storage, "csv_processing", keep, busy or Busy())
+        return prune(self.planning.storage, "csv_processing", keep, busy or Busy(), "/data/output.json")
 
     def left(self):
         return [folder.run_id for folder in run_folders(self.planning.storage, "csv_processing")]
@@ -118,13 +121,27 @@ def test_of_two_old_runs_that_published_the_same_output_the_newest_is_kept(runs)
     assert runs.prune(keep=1) == ["first"]
 
 
-def test_each_output_keeps_the_run_that_it_came_from(runs):
-    runs.publish("a", output="a.json")
-    runs.publish("b", output="b.json")
-    runs.publish("a again", output="a.json")
+def test_an_output_of_another_name_keeps_no_folder_for_each_run_may_have_one(runs):
+    for number in range(4):
+        runs.publish(f"run {number}", output=f"prices-{number}.json")
+    assert runs.prune(keep=1) == ["run 2", "run 1", "run 0"]
+
+
+def test_a_part_does_not_stand_for_the_whole_output(runs):
+    runs.publish("whole")
+    runs.publish("part", partial=True)
     runs.begin("last")
-    assert runs.prune(keep=1) == ["a"]
-    assert runs.left() == ["last", "a again", "b"]
+    assert runs.prune(keep=1) == ["part"]
+    assert runs.left() == ["last", "whole"]
+
+
+def test_each_manifest_is_read_once_at_most(runs, monkeypatch):
+    for number in range(30):
+        runs.publish(f"run {number}", output=f"prices-{number}.json")
+    read = []
+    monkeypatch.setattr(retention, "read_manifest", lambda folder: read.append(folder.run_id))
+    assert len(runs.prune(keep=7)) == 23
+    assert len(read) == len(set(read)) == 30
 
 
 def test_a_run_that_failed_holds_no_output(runs):
@@ -157,6 +174,6 @@ def test_runs_in_a_bucket_are_removed_with_all_their_objects(make_planning, tmp_
         planning.folder = planning.run_folder(f"run {number}")
         planning.plan("id\n1\n")
         s3.date(planning.folder.mark, number)
-    assert prune(bucket, "csv_processing", 1, Busy()) == ["run 1", "run 0"]
+    assert prune(bucket, "csv_processing", 1, Busy(), "/data/output.json") == ["run 1", "run 0"]
     assert [folder.run_id for folder in run_folders(bucket, "csv_processing")] == ["run 2"]
     assert [path.name for path in listed(bucket / "runs" / "csv_processing")] == ["run 2"]
