@@ -12,8 +12,8 @@ class Job:
 
     `retry` is the folder of an earlier run whose answers are kept and whose other rows are called; `source`, `key` and
     `limit` are that run's then. `own_output`: the output is the pipeline's own. `encoding` None is detected;
-    `trim_keys` takes the blanks around keys away. `deadline` is in seconds from the run's start. `api`, `api_origin`
-    and `api_url` are as a `Plan`'s.
+    `trim_keys` takes the blanks around keys away; `expected` is what an answer must hold. `deadline` is in seconds from
+    the run's start. `api`, `api_origin` and `api_url` are as a `Plan`'s.
     """
 
     source: Place
@@ -25,6 +25,7 @@ class Job:
     dry_run: bool = False
     encoding: str | None = None
     trim_keys: bool = False
+    expected: str | None = None
     api: str = ""
     api_origin: str = ""
     api_url: str | None = None

@@ -162,6 +162,17 @@ PARAMETERS = (
         earlier=lambda plan: plan.rate_limit,
     ),
     Parameter(
+        name="expected",
+        variable="EXPECTED",
+        title="What an answer must hold",
+        section=MAIN,
+        description="A path of keys, such as data.items: an answer without it is called again, then its row fails",
+        kind=TEXT,
+        default=lambda pipeline: pipeline.expected and pipeline.expected.key,
+        empty="any JSON is an answer",
+        earlier=lambda plan: plan.expected,
+    ),
+    Parameter(
         name="output",
         variable="OUTPUT",
         title="Output file",

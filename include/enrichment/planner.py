@@ -67,6 +67,7 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacit
         to_call=rows.marks.rows,
         trial=job.own_output and job.limit is not None and rows.rows >= job.limit,
         trim_keys=job.trim_keys,
+        expected=job.expected,
         api=job.api,
         api_origin=job.api_origin,
         api_url=job.api_url,

@@ -42,6 +42,7 @@ class Plan:
     to_call: int
     trial: bool = False
     trim_keys: bool = False
+    expected: str | None = None
     api: str = ""
     api_origin: str = ""
     api_url: str | None = None

@@ -48,6 +48,7 @@ def test_every_value_of_the_conf_reaches_the_job(tmp_path):
         "deadline": "2 minutes",
         "encoding": "cp1251",
         "trim_keys": True,
+        "expected": "data.items",
         "dry_run": True,
         "retry_failed_of": None,
     }
@@ -55,7 +56,7 @@ def test_every_value_of_the_conf_reaches_the_job(tmp_path):
     job = job_of(**conf)
     assert (job.source, job.key, job.limit) == (tmp_path / "in.csv", "sku", 10)
     assert (job.api, job.api_url) == (conf["api_url"], conf["api_url"])
-    assert (job.encoding, job.trim_keys) == ("cp1251", True)
+    assert (job.encoding, job.trim_keys, job.expected) == ("cp1251", True, "data.items")
     assert (job.rate_limit, job.output) == ("5/second", tmp_path / "o.json")
     assert (job.max_calls, job.deadline, job.dry_run, job.retry) == (7, 120.0, True, None)
 

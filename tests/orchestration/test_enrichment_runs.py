@@ -338,3 +338,15 @@ def test_a_report_that_cannot_be_written_is_told_and_fails_nothing(airflow, demo
         "the report could not be written: `report.json` cannot be written: No space left"
         in telegram.messages[0]["text"]
     )
+
+
+def test_a_200_without_what_is_expected_is_no_answer_and_a_redrive_expects_the_same(airflow, demo, on_echo, report_of):
+    demo.behave({"fault": "soft", "keys": ["1"]})
+    run = airflow.run(PIPELINE, **on_echo(10, expected="key"))
+    assert report_of(run)["counts"] == {"rows": 10, "ok": 9, "failed": 1, "skipped": 0}
+    assert "200 without `key`" in report_of(run)["first_errors"][0]
+    redrive = airflow.run(PIPELINE, **{**on_echo(10, retry_failed_of=run.run_id)})
+    assert report_of(redrive)["counts"]["failed"] == 1
+    demo.behave()
+    missing = airflow.run(PIPELINE, **on_echo(3, expected="data.items"))
+    assert (missing.state, "200 without `data.items`" in report_of(missing)["problems"][0]) == ("failed", True)

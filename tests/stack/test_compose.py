@@ -156,11 +156,6 @@ def test_settings_that_cannot_work_leave_what_runs_as_it_is(stack, tmp_path):
         ("VIEWER_PASSWORD=kqz81-kqz82-kqz83-kqz84", {"api-server"}),
         ("HEADRACE_TASK_MEMORY=900m", {"worker"}),
         ("WORKER_MEMORY=3g", {"worker"}),
-        ("AIRFLOW_CONN_CSV_API=https://api.example.com", {"init"}),
-        (
-            "AWS_ACCESS_KEY_ID=me",
-            {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "flower"},
-        ),
     ],
 )
 def test_a_changed_setting_makes_only_those_containers_anew_that_use_it(stack, tmp_path, setting, services):
@@ -168,7 +163,9 @@ def test_a_changed_setting_makes_only_those_containers_anew_that_use_it(stack, t
         lines = stack.compose("--profile", "*", "config", "--hash", "*", **environment).splitlines()
         return dict(line.split() for line in lines)
 
-    before, after = configured(), configured(**with_settings(stack, tmp_path, setting))
+    # The same file twice: its path is part of what Compose compares.
+    before = configured(**with_settings(stack, tmp_path, ""))
+    after = configured(**with_settings(stack, tmp_path, setting))
     assert {name for name in before if before[name] != after[name]} - {"preflight"} == services
 
 

@@ -62,6 +62,7 @@ def make_job(pipeline: Pipeline, context: Context) -> tuple[Addressed, Job]:
         dry_run=chosen["dry_run"],
         encoding=chosen["encoding"],
         trim_keys=chosen["trim_keys"],
+        expected=chosen["expected"],
         api=redacted(target.endpoint.url),
         api_origin=target.endpoint.origin,
         api_url=_without_keys(chosen["api_url"]),

@@ -23,7 +23,7 @@ from include.common.names import file_name
 from include.common.patience import Patience, patiently
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
-from include.enrichment.models import Chunk, Pipeline
+from include.enrichment.models import Chunk, Expected, Pipeline
 from include.enrichment.planner import Capacity, make_plan, requests_worth
 from include.enrichment.progress import KEPT_AS, Progress
 from include.enrichment.records import Published, beside, publish, write_records
@@ -102,7 +102,10 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
             tell=lambda progress: _tell(context, progress),
         )
         try:
-            async with lease, Client(target.pipeline.request, target.endpoint, pipeline.expected, plan.key) as client:
+            async with (
+                lease,
+                Client(target.pipeline.request, target.endpoint, _expected(pipeline, plan), plan.key) as client,
+            ):
                 try:
                     outcome = await calls.run(client)
                 finally:
@@ -112,6 +115,14 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
             if allowance:
                 await allowance.close()
     return {"ok": outcome.ok, "failed": outcome.failed + outcome.transient}
+
+
+def _expected(pipeline: Pipeline, plan: Plan) -> Expected | None:
+    """What an answer must hold: the pipeline's own rule, or the path that the run named in its place."""
+    own = pipeline.expected
+    if plan.expected is None or (own and own.key == plan.expected):
+        return own
+    return Expected(plan.expected)
 
 
 async def _tell(context: Context, progress: Progress) -> None:

@@ -23,6 +23,7 @@ def test_the_names_are_those_that_people_and_programs_use():
         "deadline": "DEADLINE",
         "encoding": "ENCODING",
         "trim_keys": "TRIM_KEYS",
+        "expected": "EXPECTED",
         "dry_run": "DRY_RUN",
         "retry_failed_of": "RETRY_FAILED_OF",
     }
@@ -105,6 +106,7 @@ def test_a_redrive_takes_rows_rate_address_and_output_from_the_earlier_run(plann
         "deadline": None,
         "encoding": "utf-8",
         "trim_keys": False,
+        "expected": None,
         "dry_run": False,
         "retry_failed_of": "manual__1",
     }
