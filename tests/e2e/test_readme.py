@@ -70,7 +70,7 @@ def test_runs_on_the_readers_own_csv_and_api(shell, headrace, tmp_path):
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "csv_processing: " in ended.stdout
     assert [record["key"] for record in json.loads((tmp_path / "prices.json").read_text())] == ["a-1", "b-2"]
-    assert headrace.demo.stats()["by_key"] == {"a-1": 2, "b-2": 2}  # by both: KEY's column is what is appended
+    assert headrace.demo.stats()["by_key"] == {"a-1": 3, "b-2": 3}  # by both: KEY's column is what is appended
 
 
 def test_a_run_by_rest(shell, headrace):
