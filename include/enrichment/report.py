@@ -1,14 +1,17 @@
 """What a run has to tell: one screen for Telegram, one summary for a terminal, one file for whoever asks later."""
 
 import html
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from include.common.durations import say_duration
+from include.common.errors import BadInputError
 from include.common.files import read_json, write_json
 from include.common.limits.rate_limit import parse_rate
 from include.common.telegram import escape
 from include.common.text import one_line, shown
 from include.enrichment.models import Counts
+from include.enrichment.results import read_manifest, read_tally, tally
 from include.enrichment.run import Plan, RunFolder
 
 SHOWN_ERRORS = 3
@@ -93,6 +96,49 @@ def read_report(folder: RunFolder) -> Report | None:
     if found is None:
         return None
     return Report(**{**found, "counts": Counts(**found["counts"]) if found["counts"] else None})
+
+
+def report_of(
+    folder: RunFolder, pipeline: str, seconds: float, problems: Sequence[str] = (), link: str | None = None
+) -> Report:
+    """What the run in `folder` came to after `seconds`; `problems` are the sentences of the tasks that failed."""
+    # The manifest, not what the tasks say: an earlier pass said it too, before a person cleared tasks.
+    manifest = read_manifest(folder)
+    found = note = None
+    try:
+        plan = folder.read_plan()
+    except BadInputError:
+        state = "failed"
+    else:
+        found = None if plan.dry_run else read_tally(folder) or tally(folder, plan)
+        succeeded = manifest is not None and manifest["state"] == "success"
+        state = "dry run" if plan.dry_run else ("success" if succeeded else "failed")
+        note = foreseen(plan)
+        if plan.dry_run:
+            answered = f"{plan.kept} of them answered in {plan.retry_failed_of}, " if plan.retry_failed_of else ""
+            others = plan.rows - plan.to_call - plan.kept
+            note = f"{plan.rows} rows, {answered}{others} of them not to be called; {note}"
+    if state == "failed" and not problems:
+        problems = [
+            folder.stopped() or "the run was stopped, or a task ended without a sentence; the tasks' logs say more"
+        ]
+    return Report(
+        pipeline=pipeline,
+        run_id=folder.run_id,
+        state=state,
+        seconds=seconds,
+        counts=found.counts if found else None,
+        outputs=[output["path"] for output in manifest["outputs"]] if manifest else [],
+        files=manifest["files"] if manifest else 0,
+        problems=list(problems) if state == "failed" else [],
+        first_errors=found.first_errors if found else [],
+        partial=bool(manifest and manifest.get("partial")),
+        errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,
+        link=link,
+        note=note,
+        callable=found.callable if found else 0,
+        skipped=found.skipped if found else {},
+    )
 
 
 def foreseen(plan: Plan) -> str:

@@ -76,7 +76,7 @@ class Follower:
         state = api.run_state(dag_id, run_id)
         self._say_limit()
         if state == "queued":
-            others = [other for dag, other in api.unfinished_runs() if dag == dag_id and other != run_id]
+            others = [run["dag_run_id"] for run in api.unfinished_runs(dag_id) if run["dag_run_id"] != run_id]
             self._progress.show([], f"queued behind {others[0]}" if others else state)
         elif state not in ENDED:
             self._progress.show(api.task_states(dag_id, run_id), state)

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,8 @@ import httpx
 from include.common.errors import BadInputError, HeadraceError, TransientError
 
 PAGE = 1000
+# States of a task that has not come to its end; None before it was scheduled.
+UNENDED = (None, "scheduled", "queued", "running", "up_for_retry")
 DATABASE_TRIES = 5
 
 
@@ -62,12 +65,24 @@ class AirflowApi:
         """Hold a DAG's runs, or let them start."""
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
-    def trigger(self, dag_id: str, conf: dict[str, Any], run_id: str | None = None) -> str:
-        """Start a run, with an id of its own where that is given; returns it. `BadInputError` for a bad parameter."""
+    def trigger(
+        self,
+        dag_id: str,
+        conf: dict[str, Any],
+        run_id: str | None = None,
+        logical_date: str | None = None,
+        run_after: datetime | None = None,
+    ) -> str:
+        """Start a run, by default with an id of Airflow's and due now; returns the id. `BadInputError` for bad `conf`.
+
+        Where another run has the `logical_date`, it starts without one.
+        """
         # SQLite tells the scheduler the time in whole seconds: a run that is due now would wait for the next one.
-        due = datetime.now(UTC) - timedelta(seconds=1)
-        body = {"logical_date": None, "run_after": due.isoformat(), "conf": conf, "dag_run_id": run_id}
+        due = run_after or datetime.now(UTC) - timedelta(seconds=1)
+        body = {"logical_date": logical_date, "run_after": due.isoformat(), "conf": conf, "dag_run_id": run_id}
         response = self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        if response.status_code == 409 and logical_date:
+            response = self.request("POST", f"/dags/{dag_id}/dagRuns", json=body | {"logical_date": None})
         if response.status_code == 400:
             raise BadInputError(str(response.json().get("detail", response.text)))
         return str(self._value(response)["dag_run_id"])
@@ -80,14 +95,30 @@ class AirflowApi:
         """`queued`, `running`, `success` or `failed`."""
         return str(self.find_run(dag_id, run_id)["state"])
 
-    def unfinished_runs(self) -> list[tuple[str, str]]:
-        """DAG and run id of every run that has not ended."""
-        found = self.call("GET", f"/dags/~/dagRuns?state=running&state=queued&limit={PAGE}")
-        return [(run["dag_id"], run["dag_run_id"]) for run in found["dag_runs"]]
+    def unfinished_runs(self, dag_id: str = "~") -> list[dict[str, Any]]:
+        """The details of every run, or of a DAG's, that has not ended."""
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns?state=running&state=queued&limit={PAGE}")
+        return list(found["dag_runs"])
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
-        """Mark a run as failed; its tasks end."""
+        """Mark a run as failed: its tasks end, and what reports of it runs."""
         self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
+
+    def end_run(self, dag_id: str, run_id: str, states: Container[str | None] = UNENDED) -> None:
+        """Mark a run as failed, and in it what would still report of it, where that is in one of `states`."""
+        self.fail_run(dag_id, run_id)
+        for task in self.task_states(dag_id, run_id):
+            if task.state in states:
+                path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.name}"
+                self.call("PATCH", path, json={"new_state": "failed"})
+        self.fail_run(dag_id, run_id)
+
+    def drop_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a run that is not wanted, whether it has begun or not; nothing reports of it."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}"
+        if self.request("DELETE", path).status_code == 409:  # it has begun
+            self.end_run(dag_id, run_id)
+            self.request("DELETE", path)
 
     def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
         """Every task instance of a run."""

@@ -38,8 +38,8 @@ class Api:
     def kept_state(self, *_):
         return {"done": 2, "failed": 0, "waiting": 0.0}
 
-    def unfinished_runs(self):
-        return [("csv_processing", "r"), *self.others]
+    def unfinished_runs(self, dag_id):
+        return [{"dag_run_id": run_id} for run_id in ("r", *self.others)]
 
 
 class Clock:
@@ -73,7 +73,7 @@ def follow(folder, api, given=None):
 
 
 def test_a_run_is_shown_queued_behind_another_at_work_and_to_its_end(folder):
-    api = Api("queued", "running", "success", others=[("csv_processing", "earlier"), ("other", "x")])
+    api = Api("queued", "running", "success", others=["earlier"])
     state, told, _ = follow(folder, api)
     assert state == "success"
     assert "limit 2/minute: 4 calls take at least" in told

@@ -11,6 +11,7 @@ from dags.symbol_processing import PIPELINE as SYMBOLS
 from include.common.errors import TransientError
 from include.common.names import file_name
 from include.enrichment import breaker
+from include.enrichment import report as summary_module
 from include.enrichment.breaker import FAILURES_IN_A_ROW
 from include.orchestration.enrichment import report as report_module
 from tests.stand_ins.airflow import RETRIES
@@ -315,9 +316,9 @@ def test_telegram_is_told_also_where_the_storage_is_gone(airflow, demo, telegram
     def gone(*_, **__):
         raise OSError(5, "Input/output error", "/mnt/storage")
 
-    monkeypatch.setattr(report_module, broken, gone)
+    monkeypatch.setattr(report_module if broken == "prune" else summary_module, broken, gone)
     if broken == "tally":
-        monkeypatch.setattr(report_module, "read_tally", lambda _: None)
+        monkeypatch.setattr(summary_module, "read_tally", lambda _: None)
     run = airflow.run(PIPELINE, limit=3)
     (message,) = telegram.messages
     if broken == "prune":

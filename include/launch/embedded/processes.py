@@ -205,13 +205,13 @@ def check_alive(home: Home, running: Running) -> None:
         raise TransientError(f"{whose}{name} has ended; its log ends with\n{tail(home.logs / f'{name}.log')}")
 
 
-def stop(home: Home, running: Running) -> list[str]:
-    """End every process and all it started, by id: asked first, killed after 20 s. Returns the names of those ended.
+def stop(home: Home, running: Running, seconds: float = STOP_SECONDS) -> list[str]:
+    """End every process and all it started, by id: asked first, killed after `seconds`. Returns the names of the ended.
 
     Not to be interrupted: a second Ctrl-C would leave behind what the first one was to end.
     """
     with _undisturbed():
-        return _stop(home, running)
+        return _stop(home, running, seconds)
 
 
 @contextlib.contextmanager
@@ -225,14 +225,14 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(home: Home, running: Running) -> list[str]:
+def _stop(home: Home, running: Running, seconds: float) -> list[str]:
     families = {started.name: started.family() for started in running.processes}
     ended = [name for name, members in families.items() if members]
     family = [process for members in families.values() for process in members]
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+    _, alive = psutil.wait_procs(family, timeout=seconds)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -1,15 +1,19 @@
 """What `make run` does: a run of a DAG, started and followed to its end."""
 
+import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 
-from include.common.errors import ConfigError, PermanentError, TransientError
+from include.common.errors import ConfigError, HeadraceError, PermanentError, TransientError
 from include.enrichment.run import RunFolder
 from include.launch.embedded import processes
 from include.launch.embedded.environment import USER, Home
 from include.launch.embedded.processes import Running
 from include.launch.embedded.service import changed_since, using
+from include.launch.embedded.stopping import STOP_SECONDS, no_more_interrupts, report_late, stop_run
+from include.launch.embedded.turn import turn
 from include.launch.follow import TIMEOUT, Follower
 from include.launch.redrive_hint import Again
 from include.launch.run_request import RunRequest
@@ -58,24 +62,29 @@ def run(home: Home, request: RunRequest) -> bool:
         conf = request.conf(set(taken) - set(changed))
         if ignored := sorted(set(changed) - request.variables()):
             print(f"note: `make up` runs with its own {', '.join(ignored)}; what is set here is not used", flush=True)
-        paused = bool((api.find_dag(dag_id) or {}).get("is_paused"))
-        run_id = api.trigger(dag_id, conf)
-        api.pause(dag_id, False)
-        where = f": {running.web}/dags/{dag_id}/runs/{run_id}" if running.lasting else ""
-        print(f"run {run_id} of {dag_id}{where}", flush=True)
-        folder = RunFolder(paths.located(running.storage, "HEADRACE_STORAGE"), dag_id, run_id)
-        follower = Follower(Located(home, running), folder, request, sys.stdout)
-        try:
-            state = follower.follow()
-        except KeyboardInterrupt:
-            if folder.mark.exists():
-                folder.stop("stopped by the person who started the run")  # before anything that takes time
-            api.fail_run(dag_id, run_id)
-            print("\nstopped by you; the run is marked failed, the last output stays")
-            return False
-        finally:
-            if paused:
-                api.pause(dag_id, True)  # its schedule was off, and stays so
+        with turn(api, dag_id, conf, scheduled=running.lasting) as run_id:
+            where = f": {running.web}/dags/{dag_id}/runs/{run_id}" if running.lasting else ""
+            print(f"run {run_id} of {dag_id}{where}", flush=True)
+            folder = RunFolder(paths.located(running.storage, "HEADRACE_STORAGE"), dag_id, run_id)
+            follower = Follower(Located(home, running), folder, request, sys.stdout)
+            started, state, stopped, ended = time.monotonic(), "failed", False, False
+            try:
+                state = follower.follow()
+            except KeyboardInterrupt:
+                hurry = no_more_interrupts()
+                stopped = True
+                stopping = AirflowApi(running.web, USER, home.password(), timeout=1)
+                ended = stop_run(stopping, folder, dag_id, hurry)
+                if not running.lasting:
+                    print("  stopping Airflow", flush=True)
+                    if not ended:
+                        with contextlib.suppress(HeadraceError):
+                            stopping.end_run(dag_id, run_id)  # or the next Airflow would go on with it
+                    processes.stop(home, running, STOP_SECONDS)
+    if stopped:
+        if not ended and not running.lasting:
+            report_late(home, running, folder, dag_id, time.monotonic() - started)
+        print("stopped by you; the run is marked failed, the last output stays", flush=True)
     follower.summarize(state, _again(home, running))
     return state == "success"
 

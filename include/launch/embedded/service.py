@@ -48,8 +48,8 @@ def using(home: Home, dag_id: str) -> Iterator[Running]:
         try:
             wait_for_dags(home, running)
             api = AirflowApi(running.web, USER, home.password())
-            for dag_id, run_id in api.unfinished_runs():  # cut off with an earlier Airflow: nobody works on them
-                api.fail_run(dag_id, run_id)
+            for run in api.unfinished_runs():  # cut off with an earlier Airflow: nobody works on them
+                api.end_run(run["dag_id"], run["dag_run_id"], ("queued", "running"))
             yield running
         finally:
             processes.stop(home, running)

@@ -8,13 +8,12 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.common.database import connect
-from include.common.errors import BadInputError, HeadraceError
+from include.common.errors import HeadraceError
 from include.common.limits.budget import Budgets
 from include.common.telegram import escape
 from include.common.text import one_line
 from include.enrichment.models import Pipeline
-from include.enrichment.report import Report, foreseen
-from include.enrichment.results import read_manifest, read_tally, tally
+from include.enrichment.report import Report, report_of
 from include.enrichment.retention import prune
 from include.enrichment.run import RunFolder
 from include.orchestration import environment, paths
@@ -102,49 +101,11 @@ class RunReportOperator(HeadraceTelegramOperator):
 
 def make_report(pipeline: Pipeline, context: Context) -> Report:
     """What the run came to, from its folder and from the sentences of the tasks that failed."""
-    folder = run_folder(pipeline, context)
     ti = context["ti"]
     problems = ti.xcom_pull(task_ids=["plan", "call_api", "transform", "write_json"], key=ERROR) or []
     problems = list(dict.fromkeys(str(problem) for problem in problems if problem))
-    # The manifest, not the tasks' XComs: those of an earlier pass stay when a person clears tasks.
-    manifest = read_manifest(folder)
-    outputs = [output["path"] for output in manifest["outputs"]] if manifest else []
-    found = None
-    note = None
-    try:
-        plan = folder.read_plan()
-    except BadInputError:
-        state = "failed"
-    else:
-        found = None if plan.dry_run else read_tally(folder) or tally(folder, plan)
-        succeeded = manifest is not None and manifest["state"] == "success"
-        state = "dry run" if plan.dry_run else ("success" if succeeded else "failed")
-        note = foreseen(plan)
-        if plan.dry_run:
-            answered = f"{plan.kept} of them answered in {plan.retry_failed_of}, " if plan.retry_failed_of else ""
-            others = plan.rows - plan.to_call - plan.kept
-            note = f"{plan.rows} rows, {answered}{others} of them not to be called; {note}"
-    if state != "failed":
-        problems = []
-    elif not problems:
-        problems = ["the run was stopped, or a task ended without a sentence; the tasks' logs say more"]
-    return Report(
-        pipeline=pipeline.name,
-        run_id=context["dag_run"].run_id,
-        state=state,
-        seconds=seconds_since_start(context),
-        counts=found.counts if found else None,
-        outputs=outputs,
-        files=manifest["files"] if manifest else 0,
-        problems=problems,
-        first_errors=found.first_errors if found else [],
-        partial=bool(manifest and manifest.get("partial")),
-        errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,
-        link=_link(context),
-        note=note,
-        callable=found.callable if found else 0,
-        skipped=found.skipped if found else {},
-    )
+    folder = run_folder(pipeline, context)
+    return report_of(folder, pipeline.name, seconds_since_start(context), problems, _link(context))
 
 
 def _unreadable(pipeline: Pipeline, context: Context, error: Exception) -> Report:
