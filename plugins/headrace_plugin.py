@@ -5,8 +5,11 @@ The one file here: Airflow executes every module below this folder under its bar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from include.orchestration import pool_slots
+
 
 class HeadracePlugin(AirflowPlugin):
-    """Mounts what Headrace adds to Airflow's web server; the systems' applications are built in `include`."""
+    """What Headrace adds to Airflow's processes; it is built in `include`."""
 
     name = "headrace"
+    listeners = (pool_slots,)

@@ -5,7 +5,8 @@ check, a `ConfigError` for what was not migrated or is not allowed, a `Transient
 """
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy
@@ -115,6 +116,15 @@ def session(engine: sqlalchemy.Engine, purpose: str) -> Iterator[Session]:
     with transaction(engine, purpose) as connection, Session(connection, expire_on_commit=False) as opened:
         yield opened
         opened.flush()
+
+
+def epoch(engine: sqlalchemy.Engine, clock: Callable[[], float] | None = None) -> sqlalchemy.ColumnElement[float]:
+    """The time of a statement in seconds since the epoch: Postgres's own, or that of `clock`, ours where not given."""
+    number = sqlalchemy.Float(precision=53)
+    if clock is None and engine.dialect.name == "postgresql":
+        # Not the time of the transaction's begin: it is read after the wait for a row's lock.
+        return sqlalchemy.cast(sqlalchemy.extract("epoch", sqlalchemy.func.clock_timestamp()), number)
+    return sqlalchemy.literal((clock or time.time)(), number)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import errno
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from include.common.errors import BadInputError, ConfigError
 from include.common.limits.rate_limit import Rate, parse_rate
 from include.common.storage import Place, remove_folder, scratch
 from include.enrichment.job import Job
-from include.enrichment.models import Pipeline, check_output
+from include.enrichment.models import Chunk, Pipeline, check_output
 from include.enrichment.redrive import take_over
 from include.enrichment.rows import RowWriter
 from include.enrichment.run import Plan, RunFolder
@@ -22,7 +23,7 @@ SLOW = 1.0
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the pool allows: so many mapped tasks at once, each with so many requests in flight."""
+    """What the pool allows: so many mapped tasks at once, each with at most so many requests in flight."""
 
     tasks: int
     requests_per_task: int = 1
@@ -55,7 +56,7 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacit
             take_over(job.retry, earlier, copy, rows)
         else:
             source = take_rows(pipeline, job, copy, rows)
-    tasks = _tasks(pipeline, job.rate_limit, rows.marks.rows, capacity)
+    chunks = tuple(rows.marks.chunks(_tasks(pipeline, job.rate_limit, rows.marks.rows, capacity)))
     plan = Plan(
         source=source,
         output=str(job.output),
@@ -71,7 +72,8 @@ def make_plan(pipeline: Pipeline, job: Job, folder: RunFolder, capacity: Capacit
         api=job.api,
         api_origin=job.api_origin,
         api_url=job.api_url,
-        chunks=() if job.dry_run else tuple(rows.marks.chunks(tasks)),
+        chunks=() if job.dry_run else chunks,
+        requests_per_task=_requests_per_task(pipeline, job.rate_limit, chunks, capacity),
         retry_failed_of=job.retry.run_id if job.retry else None,
         kept=rows.kept,
         max_calls=job.max_calls,
@@ -92,6 +94,12 @@ def _tasks(pipeline: Pipeline, rate_limit: str, rows: int, capacity: Capacity) -
         return max(1, rows)
     worth = requests_worth(rate, pipeline.request.timeout)
     return capacity.tasks if worth is None else min(capacity.tasks, math.ceil(worth / capacity.requests_per_task))
+
+
+def _requests_per_task(pipeline: Pipeline, rate_limit: str, chunks: Sequence[Chunk], capacity: Capacity) -> int:
+    """How many requests in flight a task is given: no more than it has rows, and than its limit lets it use."""
+    worth = requests_worth(parse_rate(rate_limit), pipeline.request.timeout) or capacity.requests_per_task
+    return max(1, min(capacity.requests_per_task, worth, max((chunk.rows for chunk in chunks), default=1)))
 
 
 def requests_worth(rate: Rate | None, timeout: float) -> int | None:

@@ -30,6 +30,7 @@ class Plan:
     `api_url` is the address that the run itself was given, where that holds no key. `limit` None means every row;
     `trial`: only the first rows are called, and no output of their own was named.
     `retry_failed_of` is the run whose answers are kept, `kept` how many. `deadline` is in seconds from the run's start.
+    A task of `chunks` has up to `requests_per_task` requests in flight.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class Plan:
     api_origin: str = ""
     api_url: str | None = None
     chunks: tuple[Chunk, ...] = field(default=(), repr=False)
+    requests_per_task: int = 1
     retry_failed_of: str | None = None
     kept: int = 0
     max_calls: int | None = None

@@ -1,6 +1,7 @@
 """The Airflow pools of `include/pools.json`, which cap requests in flight over all workers and runs.
 
-`HEADRACE_POOLS` names another file: a deployment has its own slots without an edit of the bundle.
+`HEADRACE_POOLS` names another file: a deployment has its own slots without an edit of the bundle. The file says what a
+pool begins with; from then on Airflow's own value counts (`pool_slots.py`), until the file says something else.
 """
 
 import json
@@ -15,10 +16,12 @@ from include.orchestration.paths import PROJECT, located
 
 VARIABLE = "HEADRACE_POOLS"
 POOLS = PROJECT / "include/pools.json"
-# Mapped tasks that one run keeps busy. A pool of few slots is shared out among five, so that rows which are tasks of
-# their own run side by side. A larger one goes to two: a process makes some thousand calls a second, and more of them
-# answer no faster, but take 150 MB and the CPU of their own each.
-TASKS_OF_FEW_SLOTS, FEW_SLOTS, TASKS_OF_MANY = 5, 20, 2
+# Mapped tasks that share a pool. One of few slots goes to five. A larger one goes to two a worker: a process makes some
+# thousand calls a second, and more of them on one machine answer no faster, but take 150 MB and the CPU of their own
+# each. At least five slots a task, so that little is lost where they do not come out even.
+FEW_SLOTS, TASKS_OF_FEW, TASKS_A_WORKER, SLOTS_OF_MANY = 20, 5, 2, 5
+# What Airflow runs of one run at once, unless it is told otherwise (`max_active_tasks_per_dag`).
+MOST_TASKS = 16
 
 
 def pools_file(environment: Mapping[str, str] = os.environ) -> Place:
@@ -53,12 +56,7 @@ def slots(pool: str) -> int:
     return found
 
 
-def requests_per_task(pool: str) -> int:
-    """Requests in flight of one mapped task, which takes as many slots of the pool."""
-    found = slots(pool)
-    return max(1, found // (TASKS_OF_FEW_SLOTS if found <= FEW_SLOTS else TASKS_OF_MANY))
-
-
-def tasks_at_once(pool: str) -> int:
-    """How many mapped tasks the pool lets run at once."""
-    return slots(pool) // requests_per_task(pool)
+def slots_per_task(slots: int, workers: int = 1, most_tasks: int = MOST_TASKS) -> int:
+    """The slots of one mapped task, which has as many requests in flight, where `workers` are there to run them."""
+    tasks = TASKS_OF_FEW if slots <= FEW_SLOTS else min(TASKS_A_WORKER * workers, slots // SLOTS_OF_MANY)
+    return max(1, slots // min(tasks, most_tasks))

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import psutil
+import pytest
 
 from include.common.names import file_name
 from include.enrichment.progress import KEPT_AS
@@ -49,6 +50,47 @@ def callers(headrace):
         if any(path.startswith(str(headrace.storage)) and "/segments/" in path for path in paths):
             found.append(process)
     return found
+
+
+@pytest.fixture
+def pool(headrace):
+    """Sets the slots of the pool `csv_api` as the web UI does; they are afterwards as they were."""
+
+    def pool(slots):
+        body = {"pool": "csv_api", "slots": slots, "include_deferred": False}
+        headrace.api.call("PATCH", "/pools/csv_api", json=body)
+
+    yield pool
+    pool(5)
+
+
+def slots_of(headrace, run_id):
+    found = [task["pool_slots"] for task in task_instances(headrace, run_id, "quick") if task["task_id"] == "call_api"]
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("slots", "tasks"), [(3, [1] * 3), (20, [4] * 5), (60, [30] * 2)])
+def test_a_pool_that_is_changed_in_airflow_counts_from_the_next_run_on(headrace, pool, tmp_path, slots, tasks):
+    headrace.demo.behave(latency=0.1)
+    pool(slots)
+    run_id = headrace.api.trigger("quick", on_echo(headrace, tmp_path, 30 * slots))
+    assert ended(headrace, "quick", run_id) == "success"
+    stats = headrace.demo.stats(keys=0)
+    assert (stats["calls"], stats["peak"]) == (30 * slots, slots)
+    assert slots_of(headrace, run_id) == tasks
+
+
+def test_tasks_that_are_cleared_keep_their_slots_though_the_pool_has_changed(headrace, pool, tmp_path):
+    pool(20)
+    run_id = headrace.api.trigger("quick", on_echo(headrace, tmp_path, 100))
+    assert ended(headrace, "quick", run_id) == "success"
+    pool(60)
+    headrace.demo.behave(latency=0.1)
+    body = {"dag_run_id": run_id, "dry_run": False, "only_failed": False}
+    headrace.api.call("POST", "/dags/quick/clearTaskInstances", json=body)
+    assert ended(headrace, "quick", run_id) == "success"
+    assert set(slots_of(headrace, run_id)) == {4}
+    assert headrace.demo.stats(keys=0)["peak"] <= 60
 
 
 def test_a_task_killed_twice_loses_no_row_and_repeats_no_answered_call(headrace, tmp_path):

@@ -1,5 +1,6 @@
 """`make migrate` and `make migration`, and the schema that all systems together have."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -95,8 +96,8 @@ def test_a_system_with_models_has_a_branch_beside_them(home, tmp_path, monkeypat
     migration.migrate(home, Migration(revision="toys@base"))
     assert "boxes" not in tables(f"sqlite:///{home.path / 'headrace.db'}")
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "the application database is at `0003`, `toys_0001`",
-        "the application database is at `0003`",
+        "the application database is at `0004`, `toys_0001`",
+        "the application database is at `0004`",
     ]
 
 
@@ -135,10 +136,63 @@ def test_preparing_migrates_both_databases_and_imports_the_pools(line, monkeypat
     done = []
     monkeypatch.setattr(prepare, "upgradedb", lambda: done.append("Airflow's"))
     monkeypatch.setattr(prepare, "migrate", lambda url, branches, data: done.append(data))
-    monkeypatch.setattr(prepare.Pool, "create_or_update_pool", lambda name, **_: done.append(name))
+    monkeypatch.setattr(prepare, "import_pools", lambda: done.append("pools"))
     monkeypatch.setattr(sys, "argv", ["prepare", *line])
     assert prepare.main() == 0
-    assert done == ["Airflow's", bool(line), "csv_api", "symbol_api"]
+    assert done == ["Airflow's", bool(line), "pools"]
+
+
+class Pools:
+    """Stands in for Airflow's pools: their slots by name."""
+
+    def __init__(self):
+        self.slots = {}
+
+    def get_pool(self, name):
+        return self.slots.get(name)
+
+    def create_or_update_pool(self, name, slots, description, include_deferred):
+        self.slots[name] = slots
+
+
+@pytest.fixture
+def importing(tmp_path, monkeypatch):
+    """Imports what is given as the pools' file; returns Airflow's pools."""
+    from include.launch import prepare
+    from include.orchestration.pools import slots
+
+    pools = Pools()
+    url = f"sqlite:///{tmp_path}/headrace.db"
+    migrate(url)
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+    monkeypatch.setenv("HEADRACE_POOLS", str(tmp_path / "pools.json"))
+    monkeypatch.setattr(prepare, "Pool", pools)
+
+    def importing(**file):
+        (tmp_path / "pools.json").write_text(json.dumps({name: {"slots": slots} for name, slots in file.items()}))
+        slots.cache_clear()
+        prepare.import_pools()
+        return pools.slots
+
+    yield importing
+    slots.cache_clear()
+
+
+def test_a_pool_that_is_raised_in_airflow_stays_raised(importing):
+    pools = importing(csv_api=5, symbol_api=1)
+    pools["csv_api"] = 20
+    assert importing(csv_api=5, symbol_api=1) == {"csv_api": 20, "symbol_api": 1}
+    assert importing(csv_api=5, symbol_api=2) == {"csv_api": 20, "symbol_api": 2}
+
+
+def test_a_pool_of_which_the_file_says_something_new_is_set_to_it(importing):
+    importing(csv_api=5)["csv_api"] = 20
+    assert importing(csv_api=50) == {"csv_api": 50}
+
+
+def test_a_pool_that_is_gone_is_made_again(importing):
+    importing(csv_api=5).clear()
+    assert importing(csv_api=5) == {"csv_api": 5}
 
 
 def test_preparing_that_fails_ends_with_a_sentence(monkeypatch, capsys):

@@ -4,9 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from include.common.database import connect
+from include.common.limits.workers import Workers
+from include.common.schema import migrate
+from include.launch.stack import worker as module
 from include.orchestration.paths import PROJECT
 from include.orchestration.termination import STOPPING
 
@@ -54,3 +60,37 @@ def test_a_worker_that_is_killed_ends_its_container(worker):
     ).stdout.split()
     os.kill(int(child), signal.SIGKILL)
     assert worker.wait() == 128 + signal.SIGKILL
+
+
+def test_a_worker_is_announced_until_it_leaves(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/headrace.db"
+    migrate(url)
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+    monkeypatch.setattr(module, "ANNOUNCE_EVERY", 0.01)
+    monkeypatch.setattr(module.socket, "gethostname", lambda: "a")
+    workers, leaving = Workers(connect(url)), threading.Event()
+    workers.announce("b")
+    thread = threading.Thread(target=module.announce, args=(leaving,))
+    thread.start()
+    while workers.present() < 2:
+        time.sleep(0.01)
+    leaving.set()
+    thread.join()
+    assert workers.present() == 1
+
+
+def test_a_worker_that_cannot_be_announced_says_so_once_and_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", f"sqlite:///{tmp_path}/none/headrace.db")
+    monkeypatch.setattr(module, "ANNOUNCE_EVERY", 0.01)
+    tried, leaving = [], threading.Event()
+
+    def waiting(_):
+        tried.append(True)
+        if len(tried) == 3:
+            leaving.set()
+
+    monkeypatch.setattr(leaving, "wait", waiting)
+    module.announce(leaving)
+    said = capsys.readouterr().err
+    assert said.startswith("the worker could not be announced: ")
+    assert said.count("\n") == 1

@@ -27,11 +27,29 @@ def test_the_pools_that_people_attach_to(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("slots", "per_task", "tasks"), [(1, 1, 1), (5, 1, 5), (7, 1, 7), (20, 4, 5), (50, 25, 2), (100, 50, 2)]
+    ("slots", "workers", "per_task", "tasks"),
+    [
+        (1, 1, 1, 1),
+        (5, 1, 1, 5),
+        (7, 1, 1, 7),
+        (20, 1, 4, 5),
+        (20, 9, 4, 5),
+        (21, 1, 10, 2),
+        (50, 1, 25, 2),
+        (100, 1, 50, 2),
+        (60, 3, 10, 6),
+        (21, 9, 5, 4),
+        (1000, 9, 62, 16),
+    ],
 )
-def test_tasks_and_requests_fill_the_pool(pools_file, slots, per_task, tasks):
-    pools_file({"p": {"slots": slots}})
-    assert (pools.requests_per_task("p"), pools.tasks_at_once("p")) == (per_task, tasks)
+def test_tasks_and_requests_fill_the_pool_and_the_workers(slots, workers, per_task, tasks):
+    assert pools.slots_per_task(slots, workers) == per_task
+    assert slots // per_task == tasks
+
+
+@pytest.mark.parametrize(("slots", "per_task"), [(5, 2), (100, 50), (3, 1)])
+def test_no_more_tasks_than_airflow_runs_of_one_run(slots, per_task):
+    assert pools.slots_per_task(slots, workers=3, most_tasks=2) == per_task
 
 
 @pytest.mark.parametrize("slots", [0, -1, "5", None, True, 2.5])

@@ -15,6 +15,20 @@ def test_the_pool_caps_the_calls_of_two_runs_on_three_workers(stack):
     assert len({task["hostname"] for run_id in runs for task in calling(stack, run_id)}) == 3
 
 
+def test_a_pool_that_is_raised_in_airflow_is_filled_by_all_workers(stack):
+    stack.scale(3)
+    stack.demo.behave(latency=0.2)
+    stack.exec("api-server", "airflow", "pools", "set", "csv_api", "60", "raised")
+    try:
+        run_id = start(stack, 3000, "raised", dag_id="probe")
+        assert_nothing_lost(stack, run_id, 3000, "raised", repeated=0, dag_id="probe")
+        assert stack.demo.stats(keys=0)["peak"] == 60
+        assert [task["pool_slots"] for task in calling(stack, run_id)] == [10] * 6
+        assert len({task["hostname"] for task in calling(stack, run_id)}) == 3
+    finally:
+        stack.exec("api-server", "airflow", "pools", "set", "csv_api", "5", "lowered")
+
+
 def test_three_workers_together_keep_the_rate_limit_and_use_it(stack):
     """The best of three runs, for what is seen is when calls arrive: a machine that stands still for 20 ms between a
     start and its arrival shows eleven in a second. A limit that did not hold over the workers would show in each run.

@@ -45,6 +45,19 @@ class TaskInstance:
 
 
 @dataclass
+class TaskState:
+    """What a task keeps for its next try."""
+
+    kept: dict[str, Any]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.kept.get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self.kept[key] = value
+
+
+@dataclass
 class Run:
     """A run: what it was asked for, how it and its tasks stand. `states` is under task and index, -1 if not mapped."""
 
@@ -57,6 +70,7 @@ class Run:
     states: dict[tuple[str, int], str] = field(default_factory=dict)
     tries: dict[tuple[str, int], int] = field(default_factory=dict)
     xcoms: dict[tuple[str, int, str], Any] = field(default_factory=dict)
+    kept: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
 
     def state_of(self, task_id: str) -> str:
         """The one state of all instances of a task."""
@@ -78,6 +92,7 @@ class AirflowStandIn:
 
     def context(self, pipeline: Pipeline, run: Run, ti: TaskInstance | None = None) -> Any:
         """What Airflow hands to a task; a value of the conf that breaks its parameter raises, as the REST API does."""
+        ti = ti or TaskInstance(run, "plan")
         values = {
             name: param.resolve(run.conf[name]) if name in run.conf else param.value
             for name, param in params(pipeline).items()
@@ -86,9 +101,12 @@ class AirflowStandIn:
             "dag_run": SimpleNamespace(
                 dag_id=run.dag_id, run_id=run.run_id, conf=run.conf, start_date=run.start_date, run_type="manual"
             ),
-            "ti": ti or TaskInstance(run, "plan"),
+            "ti": ti,
             "params": values,
-            "task_state_store": SimpleNamespace(set=lambda key, value: None),
+            "dag": SimpleNamespace(max_active_tasks=16),
+            "task_state_store": TaskState(
+                run.state_of_tasks.setdefault((ti.task_id, ti.map_index) if ti else ("plan", -1), {})
+            ),
             "outlets": [],
             "outlet_events": {},
         }

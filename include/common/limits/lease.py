@@ -16,7 +16,7 @@ from typing import Any, cast
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 
-from include.common.database import transaction
+from include.common.database import epoch, transaction
 from include.common.errors import HeadraceError, TransientError
 from include.common.limits.models import HeldLease
 from include.common.processes import has_ended, this_process
@@ -82,10 +82,7 @@ class Leases:
             connection.execute(mine)
 
     def _now(self) -> sqlalchemy.ColumnElement[float]:
-        number = sqlalchemy.Float(precision=53)
-        if self._on_postgres and self._clock is None:
-            return sqlalchemy.cast(sqlalchemy.extract("epoch", sqlalchemy.func.clock_timestamp()), number)
-        return sqlalchemy.literal((self._clock or time.time)(), number)
+        return epoch(self._engine, self._clock)
 
     def _later(self, ends: sqlalchemy.ColumnElement[float]) -> sqlalchemy.ColumnElement[float]:
         """`ends`, or what the row has where that is later: whom an earlier holder waited for is waited for still."""

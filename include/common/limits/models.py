@@ -1,8 +1,8 @@
-"""The tables of the limits: how often an API may be called, how many calls a run has taken, who may call now."""
+"""The tables of the limits: how often an API may be called, how many calls a run took, who calls, who could."""
 
 import hashlib
 
-from sqlalchemy import BigInteger, Boolean, Float, Integer, MetaData, String
+from sqlalchemy import BigInteger, Boolean, Float, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from include.common.database import NAMING_CONVENTION
@@ -45,6 +45,24 @@ class HeldLease(Base):
     holder: Mapped[str] = mapped_column(String(KEY_LENGTH))
     calling: Mapped[bool] = mapped_column(Boolean)
     until: Mapped[float] = mapped_column(Float(53))
+
+
+class PresentWorker(Base):
+    """A machine's worker of tasks, and until when it counts as present (seconds since the epoch)."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    until: Mapped[float] = mapped_column(Float(53))
+
+
+class ImportedPool(Base):
+    """What the pools' file said of a pool when Airflow's was last set to it."""
+
+    __tablename__ = "imported_pools"
+
+    name: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    definition: Mapped[str] = mapped_column(Text)
 
 
 def stored(key: str) -> str:

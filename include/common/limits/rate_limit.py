@@ -15,7 +15,7 @@ from typing import Any, cast
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 
-from include.common.database import answering, transaction
+from include.common.database import answering, epoch, transaction
 from include.common.durations import UNITS
 from include.common.errors import ConfigError
 from include.common.limits.models import RateLimit, stored
@@ -138,9 +138,7 @@ class RateLimiter:
         latest = sqlalchemy.func.greatest if on_postgres else sqlalchemy.func.max
         now: sqlalchemy.ColumnElement[float] = _number("moment")
         if self._own_time:
-            # Not the time of the transaction's begin: it is read after the wait for the row's lock.
-            epoch = sqlalchemy.extract("epoch", sqlalchemy.func.clock_timestamp())
-            now = sqlalchemy.cast(epoch, sqlalchemy.Float(precision=53))
+            now = epoch(self._engine)
         key, next_at, paused_until = _limits.c
         name = sqlalchemy.bindparam("name", type_=key.type)
 

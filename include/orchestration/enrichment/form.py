@@ -6,7 +6,7 @@ from airflow.sdk import Asset, Param
 
 from include.enrichment.models import Pipeline
 from include.enrichment.parameters import PARAMETERS
-from include.orchestration.pools import requests_per_task
+from include.orchestration.pools import slots, slots_per_task
 
 
 def params(pipeline: Pipeline) -> dict[str, Param]:
@@ -33,5 +33,5 @@ def output_asset(pipeline: Pipeline) -> Asset:
 
 
 def call_pool(pipeline: Pipeline) -> dict[str, Any]:
-    """The pool of the calls: a task takes as many slots as it has requests in flight."""
-    return {"pool": pipeline.pool, "pool_slots": requests_per_task(pipeline.pool)}
+    """The pool of the calls: a task takes as many slots as it has requests in flight; `plan` may say otherwise."""
+    return {"pool": pipeline.pool, "pool_slots": slots_per_task(slots(pipeline.pool))}

@@ -19,12 +19,13 @@ from include.common.limits.lease import Lease, Leases
 from include.common.limits.pace import Pace
 from include.common.limits.rate_limit import RateLimiter, parse_rate
 from include.common.limits.unlimited import Unlimited
+from include.common.limits.workers import Workers
 from include.common.names import file_name
 from include.common.patience import Patience, patiently
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.client import Client
 from include.enrichment.models import Chunk, Expected, Pipeline
-from include.enrichment.planner import Capacity, make_plan, requests_worth
+from include.enrichment.planner import Capacity, make_plan
 from include.enrichment.progress import KEPT_AS, Progress
 from include.enrichment.records import Published, beside, publish, write_records
 from include.enrichment.report import foreseen
@@ -35,7 +36,8 @@ from include.orchestration import environment, paths
 from include.orchestration.enrichment.job import addressed, make_job
 from include.orchestration.enrichment.report import budget_key, run_folder, seconds_since_start
 from include.orchestration.failures import RetryWhenAsked, reported
-from include.orchestration.pools import requests_per_task, tasks_at_once
+from include.orchestration.pool_slots import SLOTS, SLOTS_PER_TASK
+from include.orchestration.pools import FEW_SLOTS, slots, slots_per_task
 from include.orchestration.termination import termination
 
 log = logging.getLogger(__name__)
@@ -54,10 +56,23 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
         budgets = Budgets(connect(environment.database_url()))
         patiently(budgets.forget, budget_key(pipeline, context["dag_run"].run_id))
     folder = run_folder(pipeline, context)
-    capacity = Capacity(tasks_at_once(pipeline.pool), requests_per_task(pipeline.pool))
-    plan = make_plan(target.pipeline, job, folder, capacity)
-    log.info("%s, in %d tasks", foreseen(plan), len(plan.chunks))
+    plan = make_plan(target.pipeline, job, folder, _capacity(pipeline, context))
+    context["task_state_store"].set(SLOTS_PER_TASK, plan.requests_per_task)
+    log.info("%s, in %d tasks of %d requests in flight", foreseen(plan), len(plan.chunks), plan.requests_per_task)
     return [chunk.as_dict() for chunk in plan.chunks]
+
+
+def _capacity(pipeline: Pipeline, context: Context) -> Capacity:
+    """What Airflow's pool allows, the file's where Airflow did not say; a rerun's tasks have the slots they had."""
+    state, most_tasks = context["task_state_store"], context["dag"].max_active_tasks
+    told = state.get(SLOTS)
+    allowed = told if isinstance(told, int) else slots(pipeline.pool)
+    # Without being told, Airflow takes what the DAG's file says, which knows no workers.
+    workers = patiently(Workers(connect(environment.database_url())).present) if told and allowed > FEW_SLOTS else 1
+    taken = slots_per_task(allowed, workers, most_tasks)
+    if context["ti"].try_number > 1 and isinstance(before := state.get(SLOTS_PER_TASK), int):
+        taken = min(taken, before)
+    return Capacity(max(1, min(allowed // taken, most_tasks)), taken)
 
 
 # multiple_outputs False: each key of the counts as an XCom of its own would be one more request a task.
@@ -76,7 +91,6 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     # With the rate in it: whoever changes the rate does not wait for calls reserved at the old one.
     limit = f"{pipeline.pool} {plan.rate_limit}"
     limiter, rate = RateLimiter(engine), parse_rate(plan.rate_limit)
-    worth = requests_worth(rate, pipeline.request.timeout) or piece.rows
     patience = Patience()
     pace = Pace(limiter, limit, rate, limit, thread=patience) if rate else Unlimited(limiter, limit, thread=patience)
     allowance: Allowance | None = None
@@ -94,7 +108,7 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
             chunk=piece,
             attempt=Try(ti.try_number, ti.max_tries),
             pace=pace,
-            in_flight=min(requests_per_task(pipeline.pool), piece.rows, worth),
+            in_flight=min(plan.requests_per_task, piece.rows),
             lease=lease,
             allowance=allowance,
             deadline=start + timedelta(seconds=plan.deadline) if plan.deadline and start else None,

@@ -18,8 +18,8 @@ from include.common.errors import ConfigError, PermanentError, TransientError
 from include.common.schema import COMMON, MIGRATION_LOCK, VERSION_TABLE, Branch, migrate, new_revision, statements
 from tests.databases import empty_postgres
 
-TABLES = {"rate_limits", "budgets", "leases", VERSION_TABLE}
-HEAD = "0003"  # of the branch `common`
+TABLES = {"rate_limits", "budgets", "leases", "workers", "imported_pools", VERSION_TABLE}
+HEAD = "0004"  # of the branch `common`
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_down_to_the_base_and_up_again(url, toys):
         ("base", set()),
         ("0001", {"0001", "toys_0001"}),
         ("common@0001", {"0001", "toys_0001"}),
-        ("common@-1", {"0002", "toys_0001"}),
+        ("common@-1", {"0003", "toys_0001"}),
         ("common@base", {"toys_0001"}),
         ("toys@base", {HEAD}),
         ("toys_0001", {HEAD, "toys_0001"}),
@@ -366,7 +366,7 @@ def test_a_revision_of_common_is_numbered_on(tmp_path):
         table.to_metadata(wider)
     wider.tables["budgets"].append_column(sqlalchemy.Column("most", sqlalchemy.Integer))
     written = new_revision(Branch("common", wider, tmp_path), "The most")
-    assert names(written) == ("0004", HEAD, None)
+    assert names(written) == ("0005", HEAD, None)
 
 
 def test_no_revision_is_written_where_models_and_revisions_agree(toys):

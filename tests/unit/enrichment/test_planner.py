@@ -575,3 +575,18 @@ def test_an_output_url_may_name_the_key(make_planning, tmp_path, bucket):
 def test_a_local_source_can_be_planned_into_a_bucket(make_planning, tmp_path, in_memory):
     planning = make_planning(tmp_path, in_memory)
     assert [row.key for row in called(planning, planning.plan(THREE))] == ["004", "008", "012"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate_limit", "tasks", "requests"),
+    [
+        (20, "none", 20, 1),  # a row a task
+        (30, "none", 2, 15),  # no more than a task has rows
+        (1000, "none", 2, 25),
+        (1000, "1/second", 1, 5),  # no more than the limit lets answer in the time that one may take
+    ],
+)
+def test_a_task_takes_no_more_slots_than_it_can_use(planning, rows, rate_limit, tasks, requests):
+    pipeline = {"request": Request(connection="csv_api", path="/{id}", timeout=5)}
+    chunks = planning.plan(numbered(rows), pipeline=pipeline, tasks=2, requests=25, rate_limit=rate_limit)
+    assert (len(chunks), planning.folder.read_plan().requests_per_task) == (tasks, requests)
