@@ -104,9 +104,7 @@ class AirflowStandIn:
             "ti": ti,
             "params": values,
             "dag": SimpleNamespace(max_active_tasks=16),
-            "task_state_store": TaskState(
-                run.state_of_tasks.setdefault((ti.task_id, ti.map_index) if ti else ("plan", -1), {})
-            ),
+            "task_state_store": TaskState(run.kept.setdefault((ti.task_id, ti.map_index), {})),
             "outlets": [],
             "outlet_events": {},
         }
