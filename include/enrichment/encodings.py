@@ -39,15 +39,15 @@ def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(UNDECODABLE, _mark_undecodable)
 
 
-def check_encoding(name: str) -> None:
-    """Raise `ConfigError` unless Python has a codec of that name that reads text."""
+def check_encoding(name: str, setting: str = "encoding") -> None:
+    """Raise `ConfigError`, which names the setting, unless Python has a codec of that name that reads text."""
     try:
         "id".encode(name)
         codecs.getincrementaldecoder(name)(UNDECODABLE).decode(b"")
     except (LookupError, ValueError) as error:
         raise ConfigError(
-            f"encoding is `{name}`; allowed is a text encoding of Python, such as utf-8, utf-16, cp1251, cp866, cp1252 "
-            "or gb18030"
+            f"{setting} is `{name}`; allowed is a text encoding of Python, such as utf-8, utf-16, cp1251, cp866, "
+            "cp1252 or gb18030"
         ) from error
 
 

@@ -1,6 +1,5 @@
 """The parameters of a run, each declared once: the form, the REST API, `make run` and the job follow from it."""
 
-import codecs
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from include.common.errors import ConfigError
 from include.common.http.endpoint import Endpoint
 from include.common.limits import rate_limit
 from include.common.readers import switch, whole_number
+from include.enrichment.encodings import check_encoding
 from include.enrichment.models import Pipeline
 from include.enrichment.run import Plan
 
@@ -77,12 +77,7 @@ def _duration(variable: str, text: str) -> str:
 
 
 def _encoding(variable: str, text: str) -> str:
-    try:
-        codecs.lookup(text)
-    except LookupError as error:
-        raise ConfigError(
-            f"{variable} is `{text}`; allowed is an encoding that Python knows, such as cp1251"
-        ) from error
+    check_encoding(text, variable)
     return text
 
 
