@@ -5,12 +5,13 @@ is here: folders exist in a bucket only by what is in them, and nothing there is
 """
 
 import errno
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import fsspec
 from upath import UPath
@@ -65,10 +66,22 @@ def reaching(where: Place) -> Iterator[None]:
         raise OSError(errno.EIO, f"{type(error).__name__}: {error}", str(where)) from error
 
 
+def exists(where: Place) -> bool:
+    """Whether there is such a file or folder."""
+    with reaching(where):
+        return bool(where.exists())
+
+
 def make_folder(where: Place) -> None:
     """Make a folder with those above it; in a bucket there is nothing to make."""
     if is_local(where):
         where.mkdir(parents=True, exist_ok=True)
+
+
+def remove_file(where: Place) -> None:
+    """Remove a file; nothing where there is none."""
+    with reaching(where):
+        where.unlink(missing_ok=True)
 
 
 def remove_folder(where: Place) -> None:
@@ -93,7 +106,35 @@ def open_to_read(where: Place) -> BinaryIO:
     if isinstance(where, Path):
         return where.open("rb")
     with reaching(where):
-        return where.open("rb", block_size=READ_AHEAD)
+        stream = where.open("rb", block_size=READ_AHEAD)
+    return io.BufferedReader(_Distant(stream, where))
+
+
+class _Distant(io.RawIOBase):
+    """A file of a bucket, which may be lost at each read."""
+
+    def __init__(self, stream: Any, where: Place) -> None:
+        self._stream, self._where = stream, where
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        with reaching(self._where):
+            return int(self._stream.readinto(buffer))
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def upload(source: Path, target: Place) -> None:

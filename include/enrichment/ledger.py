@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from include.common.errors import TransientError
 from include.common.jsontext import decode, encode_line
-from include.common.storage import Place, listed
+from include.common.storage import Place, listed, reaching
 from include.enrichment.models import Chunk, RowStatus
 
 # Seconds that an answer may be the operating system's alone: what a power cut can take beside the calls in flight.
@@ -246,7 +246,8 @@ def _opened(paths: list[Place]) -> Iterator[BinaryIO]:
     names = [path.path for path in objects]
     for start in range(0, len(names), FETCHED_AT_ONCE):
         batch = names[start : start + FETCHED_AT_ONCE]
-        found = objects[0].fs.cat(batch)
+        with reaching(objects[start]):
+            found = objects[0].fs.cat(batch)
         contents = found if isinstance(found, dict) else {batch[0]: found}
         for name in batch:
             fetched.write(contents[name])

@@ -8,6 +8,7 @@ from include.common.durations import say_duration
 from include.common.errors import BadInputError
 from include.common.files import read_json, write_json
 from include.common.limits.rate_limit import parse_rate
+from include.common.storage import exists
 from include.common.telegram import escape
 from include.common.text import one_line, shown
 from include.enrichment.models import Counts
@@ -46,7 +47,7 @@ class Report:
 
     def write(self, folder: RunFolder) -> None:
         """As `report.json` of the run's folder."""
-        if not folder.mark.exists():  # a run that ended before its plan
+        if not exists(folder.mark):  # a run that ended before its plan
             folder.create()
         write_json(folder.report, asdict(self))
 

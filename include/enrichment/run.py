@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from include.common.errors import BadInputError
 from include.common.files import read_json, write_json
 from include.common.names import file_name
-from include.common.storage import Place, listed, make_folder
+from include.common.storage import Place, exists, listed, make_folder, remove_file
 from include.enrichment.models import Chunk
 
 
@@ -103,7 +103,7 @@ class RunFolder:
 
     def has_plan(self) -> bool:
         """Whether the run came so far that rows could be called."""
-        return self._plan.exists()
+        return exists(self._plan)
 
     def read_plan(self) -> Plan:
         """What `write_plan` wrote; `BadInputError` where there is none."""
@@ -117,12 +117,16 @@ class RunFolder:
     def unsettle(self) -> None:
         """Forget what an earlier pass of the run came to: its rows are called again, or its output written again."""
         for path in (self.tally, self.manifest):
-            path.unlink(missing_ok=True)
+            remove_file(path)
+
+    def forget_manifest(self) -> None:
+        """Forget that an earlier pass of the run published anything."""
+        remove_file(self.manifest)
 
     def forget_plan(self) -> None:
         """Forget an earlier plan, so that nobody takes it for the one that is about to be made."""
         self.unsettle()
-        self._plan.unlink(missing_ok=True)
+        remove_file(self._plan)
 
     def stop(self, reason: str) -> None:
         """Tell every task of the run that no call can succeed, so that they make none."""
@@ -135,7 +139,7 @@ class RunFolder:
 
     def resume(self) -> None:
         """Void a stop: a person has cleared a task that had ended by it."""
-        self._stop.unlink(missing_ok=True)
+        remove_file(self._stop)
 
     def end(self, chunk: int, ending: Ending) -> None:
         """Remember how a chunk's task ended."""
@@ -148,7 +152,7 @@ class RunFolder:
 
     def forget_ending(self, chunk: int) -> None:
         """The chunk's task is at work again."""
-        self._ending(chunk).unlink(missing_ok=True)
+        remove_file(self._ending(chunk))
 
     def _ending(self, chunk: int) -> Place:
         return self._endings / f"{chunk:05d}.json"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import include
 from include.common.errors import BadInputError
-from include.common.storage import Place, place, reaching
+from include.common.storage import Place, exists, place
 
 PROJECT = Path(include.__file__).resolve().parent.parent
 
@@ -29,9 +29,8 @@ def source(text: str) -> Place:
     if _is_relative(text):
         looked: list[Place] = [storage() / text, PROJECT / text]
         for where in looked:
-            with reaching(where):
-                if where.exists():
-                    return where
+            if exists(where):
+                return where
         raise BadInputError(f"source `{text}` does not exist (looked for `{looked[0]}` and `{looked[1]}`)")
     return located(text, "source")
 

@@ -8,6 +8,7 @@ from include.common.durations import parse_duration
 from include.common.errors import BadInputError, ConfigError, quoted
 from include.common.http.endpoint import Endpoint
 from include.common.http.redaction import may_hold_key, redacted
+from include.common.storage import exists, listed
 from include.enrichment.addressing import spread
 from include.enrichment.job import Job
 from include.enrichment.models import Pipeline
@@ -82,15 +83,15 @@ def find_run(pipeline: Pipeline, run_id: str, context: Context) -> RunFolder:
     runs = context["ti"].get_dr_count
     if runs(dag_id=pipeline.name, run_ids=[run_id], states=IN_PROGRESS):
         raise BadInputError(f"{name}: that run has not ended yet; wait for its end, or mark it as failed")
-    if folder.mark.exists():
+    if exists(folder.mark):
         if not folder.has_plan():
             raise BadInputError(f"{name}: that run ended before anything was called; start it anew")
         return folder
     if runs(dag_id=pipeline.name, run_ids=[run_id]):
         kept = f"the folders of the last {pipeline.keep_runs} runs are kept"
         raise BadInputError(f"{name}: its data is gone (looked for `{folder.path}`; {kept})")
-    for other in (storage / "runs").iterdir() if (storage / "runs").exists() else ():
-        if RunFolder(storage, other.name, run_id).mark.exists():
+    for other in listed(storage / "runs"):
+        if exists(RunFolder(storage, other.name, run_id).mark):
             raise BadInputError(f"{name}: a run of `{other.name}`, not of `{pipeline.name}`")
     raise BadInputError(f"{name}: `{pipeline.name}` has no such run (looked in Airflow's runs and for `{folder.path}`)")
 

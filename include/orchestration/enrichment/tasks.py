@@ -195,7 +195,7 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     context = get_current_context()
     folder = run_folder(pipeline, context)
     plan = folder.read_plan()
-    folder.manifest.unlink(missing_ok=True)
+    folder.forget_manifest()
     found = read_tally(folder)
     partial = pipeline.partial == "beside" and found is not None and found.is_part(plan)
     output = beside(plan.output) if partial else plan.output

@@ -8,12 +8,15 @@ from botocore.exceptions import EndpointConnectionError
 from upath import UPath
 
 from include.common.errors import ConfigError
+from include.common.files import read_json
 from include.common.storage import (
+    exists,
     is_local,
     listed,
     make_folder,
     open_to_read,
     place,
+    remove_file,
     remove_folder,
     scratch,
     upload,
@@ -208,14 +211,47 @@ def test_the_scratch_folder_is_gone_afterwards(bucket):
     assert not work.exists()
 
 
-def test_a_bucket_that_is_not_reached_is_an_os_error_with_its_place(monkeypatch):
-    def lost(*_, **__):
+def lose(bucket, monkeypatch):
+    """From here on the server is not reached; after the library's own tries, which take no time here."""
+
+    async def lost(*_, **__):
         raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
 
-    where = place("memory://lost/x.json", Path("/"), "storage")
-    monkeypatch.setattr(type(where.fs), "put_file", lost)
-    monkeypatch.setattr(type(where.fs), "open", lost)
-    for reach in (lambda: open_to_read(where), lambda: upload(Path(__file__), where)):
-        with pytest.raises(OSError, match="EndpointConnectionError: Could not connect") as caught:
-            reach()
-        assert (caught.value.errno, caught.value.filename) == (errno.EIO, "memory://lost/x.json")
+    monkeypatch.setattr(type(bucket.fs), "_call_s3", lost)
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        exists,
+        listed,
+        open_to_read,
+        read_json,
+        remove_file,
+        remove_folder,
+        lambda where: upload(Path(__file__), where),
+    ],
+)
+def test_a_bucket_that_is_not_reached_is_an_os_error_with_its_place(bucket, monkeypatch, reach):
+    lose(bucket, monkeypatch)
+    with pytest.raises(OSError, match="EndpointConnectionError: Could not connect") as caught:
+        reach(bucket / "x.json")
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(bucket / "x.json"))
+
+
+def test_a_bucket_that_is_lost_while_a_file_is_read_is_an_os_error_with_its_place(bucket, monkeypatch):
+    (bucket / "x").write_bytes(b"line\n" * 2_000_000)  # more than is read ahead
+    with open_to_read(bucket / "x") as stream:
+        assert stream.readline() == b"line\n"
+        lose(bucket, monkeypatch)
+        with pytest.raises(OSError, match="EndpointConnectionError") as caught:
+            stream.read()
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(bucket / "x"))
+
+
+def test_a_file_is_removed_and_one_that_is_not_there_may_be(root):
+    (root / "x").write_bytes(b"")
+    assert exists(root / "x")
+    for _ in range(2):
+        remove_file(root / "x")
+        assert not exists(root / "x")
