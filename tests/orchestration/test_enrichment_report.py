@@ -1,19 +1,25 @@
 """What a run came to, from its folder and its tasks' sentences, and how the task that tells it ends."""
 
+import itertools
 import json
 from dataclasses import replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from botocore.exceptions import EndpointConnectionError
 
 from dags.csv_processing import PIPELINE
 from include.common.database import connect
-from include.common.errors import BadInputError
+from include.common.errors import BadInputError, PermanentError
 from include.common.names import file_name
+from include.enrichment import report as summary
+from include.orchestration.enrichment import report as module
 from include.orchestration.enrichment.report import RunReportOperator, budget_key, make_report
 from include.orchestration.environment import database_url
 from tests.limits import used
 from tests.stand_ins.airflow import TaskInstance
+
+pytest_plugins = ["tests.s3"]
 
 
 @pytest.fixture
@@ -27,6 +33,29 @@ def notify(airflow):
     return lambda run, pipeline=PIPELINE: RunReportOperator(task_id="notify", pipeline=pipeline).execute(
         airflow.context(pipeline, run)
     )
+
+
+@pytest.fixture
+def in_bucket(airflow, bucket, monkeypatch):
+    """A run's storage is in a bucket; gives a way to lose it after so many requests, which returns how many came."""
+    monkeypatch.setenv("HEADRACE_STORAGE", str(bucket))
+    filesystem = type(bucket.fs)
+    request = filesystem._call_s3
+
+    def lose(after):
+        asked = itertools.count()
+        seen = []
+
+        async def call(*arguments, **more):
+            seen.append(number := next(asked))
+            if number >= after:
+                raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+            return await request(*arguments, **more)
+
+        monkeypatch.setattr(filesystem, "_call_s3", call)
+        return seen
+
+    return lose
 
 
 def say(run, task_id, sentence, map_index=-1):
@@ -166,12 +195,91 @@ def test_an_old_run_that_is_at_work_again_is_kept(airflow, demo, telegram, notif
     assert kept == {file_name(run.run_id) for run in (runs[0], runs[2], runs[3])}
 
 
-def test_old_runs_that_cannot_be_removed_fail_nothing(airflow, demo, telegram, notify, monkeypatch):
+@pytest.mark.parametrize("error", [BadInputError("the storage is away"), KeyError("began")])
+def test_old_runs_that_cannot_be_removed_fail_nothing(airflow, demo, telegram, notify, monkeypatch, error):
     run = airflow.run(PIPELINE, limit=1)
 
     def fail(*_):
-        raise BadInputError("the storage is away")
+        raise error
 
-    monkeypatch.setattr("include.orchestration.enrichment.report.prune", fail)
+    monkeypatch.setattr(module, "prune", fail)
     notify(run)
     assert len(telegram.messages) == 2
+
+
+@pytest.mark.parametrize("ended", ["success", "failed"])
+def test_wherever_a_bucket_is_lost_the_run_is_told_as_what_it_was(airflow, demo, telegram, notify, in_bucket, ended):
+    if ended == "failed":
+        demo.behave({"fault": "status", "status": 404})
+    run = airflow.run(PIPELINE, limit=1)
+    assert run.state == ended
+    for after in itertools.count():
+        telegram.messages.clear()
+        asked = in_bucket(after)
+        try:
+            notify(run)
+        except AirflowFailException:
+            assert ended == "failed"
+        else:
+            assert ended == "success"
+        (message,) = [sent["text"] for sent in telegram.messages]
+        assert f"csv_processing: {ended}" in message
+        if after == 0:
+            assert "the report could not be made: OSError: " in message
+            assert "the report could not be written: " in message
+        if len(asked) <= after:
+            break
+    assert after > 5
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error", "/mnt/storage"), KeyError("counts")])
+@pytest.mark.parametrize("broken", ["read_manifest", "read_tally"])
+def test_a_success_whose_report_cannot_be_made_is_told_as_a_success(
+    airflow, demo, telegram, storage, monkeypatch, broken, error
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(summary, broken, fail)
+    run = airflow.run(PIPELINE, limit=3)
+    (message,) = [sent["text"] for sent in telegram.messages]
+    assert (run.state, run.state_of("notify")) == ("success", "success")
+    assert message.startswith("✅ csv_processing: success")
+    assert f"the report could not be made: {type(error).__name__}: " in message
+
+
+def test_a_run_that_failed_and_whose_report_cannot_be_made_is_told_with_its_sentence(
+    airflow, demo, telegram, monkeypatch
+):
+    def fail(*_):
+        raise OSError(5, "Input/output error", "/mnt/storage")
+
+    monkeypatch.setattr(summary, "read_manifest", fail)
+    run = airflow.run(PIPELINE, source="/nowhere.csv")
+    assert run.state == "failed"
+    (message,) = [sent["text"] for sent in telegram.messages]
+    assert "source `/nowhere.csv` does not exist" in message
+    assert "the report could not be made: OSError: " in message
+
+
+def test_a_dry_run_whose_report_cannot_be_made_is_none_that_failed(airflow, demo, telegram, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error", "/mnt/storage")
+
+    monkeypatch.setattr(summary, "read_manifest", fail)
+    run = airflow.run(PIPELINE, dry_run=True)
+    assert (run.state, "csv_processing: dry run" in telegram.messages[0]["text"]) == ("success", True)
+
+
+@pytest.mark.parametrize("error", [PermanentError("no space"), ValueError("no space")])
+def test_a_report_that_cannot_be_written_is_told_and_fails_nothing(airflow, demo, telegram, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(module.Report, "write", full)
+    run = airflow.run(PIPELINE, limit=3)
+    assert run.state == "success"
+    (message,) = [sent["text"] for sent in telegram.messages]
+    assert "csv_processing: success" in message
+    assert message.splitlines()[-1].startswith("the report could not be written: ")
+    assert message.endswith("no space")

@@ -8,12 +8,9 @@ import pytest
 
 from dags.csv_processing import PIPELINE
 from dags.symbol_processing import PIPELINE as SYMBOLS
-from include.common.errors import TransientError
 from include.common.names import file_name
 from include.enrichment import breaker
-from include.enrichment import report as summary_module
 from include.enrichment.breaker import FAILURES_IN_A_ROW
-from include.orchestration.enrichment import report as report_module
 from tests.stand_ins.airflow import RETRIES
 
 LAST_GOOD = "the last good output"
@@ -309,36 +306,6 @@ def test_the_first_rows_alone_do_not_replace_the_pipelines_own_output(airflow, d
 def test_a_pipeline_may_publish_its_parts(airflow, demo, report_of, storage):
     run = airflow.run(replace(PIPELINE, partial="publish"), limit=10)
     assert (report_of(run)["partial"], len(published(storage / "output.json"))) == (False, 10)
-
-
-@pytest.mark.parametrize("broken", ["read_manifest", "tally", "prune"])
-def test_telegram_is_told_also_where_the_storage_is_gone(airflow, demo, telegram, monkeypatch, broken):
-    def gone(*_, **__):
-        raise OSError(5, "Input/output error", "/mnt/storage")
-
-    monkeypatch.setattr(report_module if broken == "prune" else summary_module, broken, gone)
-    if broken == "tally":
-        monkeypatch.setattr(summary_module, "read_tally", lambda _: None)
-    run = airflow.run(PIPELINE, limit=3)
-    (message,) = telegram.messages
-    if broken == "prune":
-        assert (run.state, "success" in message["text"]) == ("success", True)
-    else:
-        assert run.state == "failed"
-        assert "what the run came to cannot be read" in message["text"]
-
-
-def test_a_report_that_cannot_be_written_is_told_and_fails_nothing(airflow, demo, telegram, monkeypatch):
-    def full(*_):
-        raise TransientError("`report.json` cannot be written: No space left on device")
-
-    monkeypatch.setattr(report_module.Report, "write", full)
-    run = airflow.run(PIPELINE, limit=3)
-    assert run.state == "success"
-    assert (
-        "the report could not be written: `report.json` cannot be written: No space left"
-        in telegram.messages[0]["text"]
-    )
 
 
 def test_a_200_without_what_is_expected_is_no_answer_and_a_redrive_expects_the_same(airflow, demo, on_echo, report_of):

@@ -38,6 +38,12 @@ class TaskInstance:
     def xcom_pull(self, task_ids: list[str], key: str) -> list[Any]:
         return [value for (task_id, _, name), value in self.run.xcoms.items() if task_id in task_ids and name == key]
 
+    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, str]]:
+        asked = [run for run in self.run.airflow.runs if run.dag_id == dag_id and run.run_id in run_ids]
+        return {
+            run.run_id: {name: state for (name, _), state in run.states.items() if name in task_ids} for run in asked
+        }
+
     def get_dr_count(self, dag_id: str, run_ids: list[str], states: list[str] | None = None) -> int:
         asked = [run for run in self.run.airflow.runs if run.dag_id == dag_id and run.run_id in run_ids]
         self.run.airflow.asked += 1

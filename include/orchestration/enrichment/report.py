@@ -51,17 +51,14 @@ class RunReportOperator(HeadraceTelegramOperator):
 
     def execute(self, context: Context) -> None:
         """Report, send, and fail where the run did."""
-        try:
-            report = make_report(self._pipeline, context)
-        except (HeadraceError, OSError) as error:
-            report = _unreadable(self._pipeline, context, error)
+        report = make_report(self._pipeline, context)
         self.log.info("%s", report.as_text())
         self.text = report.as_html()
         try:
             report.write(run_folder(self._pipeline, context))
-        except (HeadraceError, OSError) as error:
-            self.log.error("the report was not written: %s", error)
-            self.text += "\n" + escape(one_line(f"the report could not be written: {error}"))
+        except Exception as error:  # noqa: BLE001 (people are told in any case)
+            self.log.error("the report was not written: %s", _said(error))
+            self.text += "\n" + escape(one_line(f"the report could not be written: {_said(error)}"))
         untold = self._tell(context)
         self._prune(context)
         if report.state == "failed":
@@ -84,8 +81,8 @@ class RunReportOperator(HeadraceTelegramOperator):
             budgets = Budgets(connect(environment.database_url()))
             for run_id in removed:
                 budgets.forget(budget_key(self._pipeline, run_id))
-        except (HeadraceError, OSError) as error:
-            self.log.error("old runs were not removed: %s", error)
+        except Exception as error:  # noqa: BLE001 (the run itself is over)
+            self.log.error("old runs were not removed: %s", _said(error))
 
     def _tell(self, context: Context) -> AirflowSkipException | None:
         """Send the message; a skip to end with where that was not possible."""
@@ -100,24 +97,33 @@ class RunReportOperator(HeadraceTelegramOperator):
 
 
 def make_report(pipeline: Pipeline, context: Context) -> Report:
-    """What the run came to, from its folder and from the sentences of the tasks that failed."""
-    ti = context["ti"]
-    problems = ti.xcom_pull(task_ids=["plan", "call_api", "transform", "write_json"], key=ERROR) or []
+    """What the run came to, from its folder and from the sentences of the tasks that failed.
+
+    Where the folder cannot be read, it is what Airflow knows of the run.
+    """
+    problems = context["ti"].xcom_pull(task_ids=["plan", "call_api", "transform", "write_json"], key=ERROR) or []
     problems = list(dict.fromkeys(str(problem) for problem in problems if problem))
-    folder = run_folder(pipeline, context)
-    return report_of(folder, pipeline.name, seconds_since_start(context), problems, _link(context))
+    seconds, link = seconds_since_start(context), _link(context)
+    try:
+        return report_of(run_folder(pipeline, context), pipeline.name, seconds, problems, link)
+    except Exception as error:  # noqa: BLE001 (people are told in any case)
+        state = _state(context)
+        said = [*(problems if state == "failed" else []), f"the report could not be made: {_said(error)}"]
+        return Report(pipeline.name, context["dag_run"].run_id, state, seconds, problems=said, link=link)
 
 
-def _unreadable(pipeline: Pipeline, context: Context, error: Exception) -> Report:
-    """For a run whose folder cannot be reached: whether it succeeded is not known, so it is told as failed."""
-    return Report(
-        pipeline=pipeline.name,
-        run_id=context["dag_run"].run_id,
-        state="failed",
-        seconds=seconds_since_start(context),
-        problems=[f"what the run came to cannot be read: {error}"],
-        link=_link(context),
-    )
+def _state(context: Context) -> str:
+    """How the run ended, by the states of its tasks."""
+    run = context["dag_run"]
+    found = context["ti"].get_task_states(dag_id=run.dag_id, task_ids=["plan", "write_json"], run_ids=[run.run_id])
+    states = found.get(run.run_id, {})
+    if states.get("write_json") == "success":
+        return "success"
+    return "dry run" if states.get("plan") == "success" and context["params"]["dry_run"] else "failed"
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
 
 
 def _link(context: Context) -> str:
