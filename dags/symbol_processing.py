@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 
 from include.enrichment.models import Expected, Pipeline, Request
-from include.orchestration.enrichment.form import call_pool, output_asset, params
+from include.orchestration.enrichment.form import call_pool, output_alias, params
 from include.orchestration.enrichment.report import RunReportOperator
 from include.orchestration.enrichment.tasks import call_api, plan, transform, write_json
 
@@ -57,7 +57,7 @@ with DAG(
 ):
     answers = call_api.override(**call_pool(PIPELINE)).partial(pipeline=PIPELINE).expand(chunk=plan(PIPELINE))
     counts = transform(PIPELINE)
-    published = write_json.override(outlets=[output_asset(PIPELINE)])(PIPELINE, counts)
+    published = write_json.override(outlets=[output_alias(PIPELINE)])(PIPELINE, counts)
     answers >> counts
     notify = RunReportOperator(task_id="notify", pipeline=PIPELINE).as_teardown(on_failure_fail_dagrun=True)
     [answers, counts, published] >> notify  # of all, for one that fails ends those behind it, not those beside it

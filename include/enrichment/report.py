@@ -26,7 +26,8 @@ class Report:
 
     `outputs` are the first of the `files` that were published,
     `problems` the sentences of the tasks that failed, `first_errors` those of the first rows that did.
-    `callable` and `skipped` are as a `Tally`'s. `partial`: the outputs are a part, beside the last whole one.
+    `callable` and `skipped` are as a `Tally`'s. `partial`: the outputs are a part, `in_place` of the whole
+    or beside the last one.
     """
 
     pipeline: str
@@ -40,6 +41,7 @@ class Report:
     first_errors: list[str] = field(default_factory=list)
     errors_file: str | None = None
     partial: bool = False
+    in_place: bool = True
     link: str | None = None
     note: str | None = None
     callable: int = 0
@@ -81,7 +83,8 @@ class Report:
         lines += [f"- {one_line(error)}" for error in self.first_errors[:SHOWN_ERRORS]]
         part = ""
         if self.partial and self.counts:
-            part = f" (a part: {self.counts.ok} of {self.counts.rows} rows; the last whole output stays)"
+            where = ", in the output's place" if self.in_place else "; the last whole output stays"
+            part = f" (a part: {self.counts.ok} of {self.counts.rows} rows{where})"
         if self.files == 1:
             lines.append(f"output: {self.outputs[0]}{part}")
         elif self.files:
@@ -134,6 +137,7 @@ def report_of(
         problems=list(problems) if state == "failed" else [],
         first_errors=found.first_errors if found else [],
         partial=bool(manifest and manifest.get("partial")),
+        in_place=not manifest or manifest.get("in_place", True),
         errors_file=str(folder.errors) if found and found.counts.ok < found.counts.rows else None,
         link=link,
         note=note,

@@ -225,7 +225,7 @@ class Manifest:
     """What a run did, for machines and audits: written once a run, beside its files.
 
     `files` were published, of which `outputs` holds the first; all of them stand in `outputs.jsonl`. `partial`: they
-    are a part, written beside the last whole output.
+    are a part, written `in_place` of the output or beside the last whole one.
     """
 
     run: str
@@ -239,6 +239,7 @@ class Manifest:
     versions: dict[str, str]
     error: str | None = None
     partial: bool = False
+    in_place: bool = True
 
     def write(self, folder: RunFolder) -> None:
         """As `manifest.json` of the run's folder."""

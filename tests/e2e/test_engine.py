@@ -157,6 +157,23 @@ def test_a_budget_is_kept_to_the_call_over_all_tasks_and_a_redrive_goes_on(headr
     assert made.output.count("\n") == 1
 
 
+def test_a_dag_that_waits_for_the_output_is_told_of_the_whole_and_not_of_a_part(headrace, tmp_path):
+    """The tests' Airflow starts no run by itself: what would start one waits in a queue."""
+    headrace.demo.behave()
+    while headrace.api.find_dag("follower") is None:
+        time.sleep(0.2)
+    headrace.api.pause("follower", False)
+    queued = []
+    for calls in (4, 9):
+        assert trigger(headrace, **on_echo(headrace, tmp_path, 9, max_calls=calls))[1] == "success"
+        queued.append(headrace.api.call("GET", "/dags/follower/assets/queuedEvents")["total_entries"])
+    headrace.api.pause("follower", True)
+    assert queued == [0, 1]
+    (event,) = headrace.api.call("GET", "/assets/events?order_by=-timestamp&limit=1")["asset_events"]
+    told = event["extra"]
+    assert (event["name"], told["output"], told["ok"]) == ("csv_processing", str(tmp_path / "out.json"), 9)
+
+
 def redriven(headrace, made, hint, pipe=""):
     """What the command comes to that ends `made`, behind `hint`, as it is printed there; `pipe` stands behind it."""
     line = made.output.splitlines()[-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import Asset
+from airflow.sdk import AssetAlias
 
 from include.enrichment.parameters import NAMES
 from include.orchestration.systems import SYSTEMS
@@ -54,7 +54,7 @@ def test_a_dags_asset_stays_the_same_where_the_storage_root_moves(monkeypatch, t
         monkeypatch.setenv("HEADRACE_STORAGE", str(tmp_path / storage))
         dags = DagBag(PROJECT, bundle_path=PROJECT, bundle_name="headrace").dags
         for dag_id in ("csv_processing", "symbol_processing"):
-            assert dags[dag_id].task_dict["write_json"].outlets == [Asset(dag_id)]
+            assert dags[dag_id].task_dict["write_json"].outlets == [AssetAlias(dag_id)]
 
 
 @pytest.mark.parametrize("dag_id", ["csv_processing", "symbol_processing"])

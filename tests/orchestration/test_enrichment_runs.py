@@ -303,9 +303,30 @@ def test_the_first_rows_alone_do_not_replace_the_pipelines_own_output(airflow, d
     assert report_of(own)["outputs"] == [str(storage / "ten.json")]
 
 
-def test_a_pipeline_may_publish_its_parts(airflow, demo, report_of, storage):
+def test_a_pipeline_may_publish_its_parts(airflow, demo, telegram, report_of, folder_of, storage):
     run = airflow.run(replace(PIPELINE, partial="publish"), limit=10)
-    assert (report_of(run)["partial"], len(published(storage / "output.json"))) == (False, 10)
+    report = report_of(run)
+    assert (report["partial"], report["outputs"]) == (True, [str(storage / "output.json")])
+    assert len(published(storage / "output.json")) == 10
+    assert json.loads((folder_of(run) / "manifest.json").read_text())["partial"]
+    (message,) = [sent["text"] for sent in telegram.messages]
+    assert f"output: {storage / 'output.json'} (a part: 10 of 10 rows, in the output's place)" in message
+
+
+def test_the_last_run_that_published_the_whole_is_kept_where_parts_are_published_after_it(airflow, demo, folder_of):
+    pipeline = replace(PIPELINE, partial="publish", keep_runs=1)
+    runs = [airflow.run(pipeline, limit=limit) for limit in (None, 2, 2)]
+    assert [folder_of(run).exists() for run in runs] == [True, False, True]
+
+
+def test_the_asset_has_an_event_of_the_output_and_none_of_a_part_beside_it(airflow, demo, storage):
+    whole = airflow.run(PIPELINE)
+    ((asset, told),) = whole.events
+    assert (asset, told["output"], told["partial"]) == (PIPELINE.name, str(storage / "output.json"), False)
+    assert (told["rows"], told["ok"]) == (142, 142)
+    assert airflow.run(PIPELINE, limit=10).events == []
+    ((_, told),) = airflow.run(replace(PIPELINE, partial="publish"), limit=10).events
+    assert (told["output"], told["partial"], told["ok"]) == (str(storage / "output.json"), True, 10)
 
 
 def test_a_200_without_what_is_expected_is_no_answer_and_a_redrive_expects_the_same(airflow, demo, on_echo, report_of):

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from airflow.sdk.execution_time.context import set_current_context
+from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
 
 from include.enrichment.models import Pipeline
-from include.orchestration.enrichment.form import params
+from include.orchestration.enrichment.form import output_alias, params
 from include.orchestration.enrichment.report import RunReportOperator
 from include.orchestration.enrichment.tasks import call_api, plan, transform, write_json
 
@@ -65,7 +65,10 @@ class TaskState:
 
 @dataclass
 class Run:
-    """A run: what it was asked for, how it and its tasks stand. `states` is under task and index, -1 if not mapped."""
+    """A run: what it was asked for, how it and its tasks stand. `states` is under task and index, -1 if not mapped.
+
+    `events` are those of assets, each the asset's name and what is told with it.
+    """
 
     airflow: "AirflowStandIn" = field(repr=False)
     dag_id: str
@@ -77,6 +80,7 @@ class Run:
     tries: dict[tuple[str, int], int] = field(default_factory=dict)
     xcoms: dict[tuple[str, int, str], Any] = field(default_factory=dict)
     kept: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def state_of(self, task_id: str) -> str:
         """The one state of all instances of a task."""
@@ -111,8 +115,8 @@ class AirflowStandIn:
             "params": values,
             "dag": SimpleNamespace(max_active_tasks=16),
             "task_state_store": TaskState(run.kept.setdefault((ti.task_id, ti.map_index), {})),
-            "outlets": [],
-            "outlet_events": {},
+            "outlets": [output_alias(pipeline)],
+            "outlet_events": OutletEventAccessors(),
         }
 
     def run(self, pipeline: Pipeline, run_id: str | None = None, **conf: Any) -> Run:
@@ -154,5 +158,7 @@ class AirflowStandIn:
                 run.states[key] = "failed"
             else:
                 run.states[key] = "success"
+                told = context["outlet_events"][output_alias(pipeline)].asset_alias_events
+                run.events += [(event.dest_asset_key.name, event.extra) for event in told]
                 return value
         return None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from airflow.sdk import Asset, Param
+from airflow.sdk import Asset, AssetAlias, Param
 
 from include.enrichment.models import Pipeline
 from include.enrichment.parameters import PARAMETERS
@@ -21,6 +21,11 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
         )
         for parameter in PARAMETERS
     }
+
+
+def output_alias(pipeline: Pipeline) -> AssetAlias:
+    """The outlet of what writes the output: an alias, for an asset as an outlet has an event of each success."""
+    return AssetAlias(pipeline.name)
 
 
 def output_asset(pipeline: Pipeline) -> Asset:

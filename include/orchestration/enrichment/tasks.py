@@ -33,6 +33,7 @@ from include.enrichment.results import Manifest, check_failures, frames, read_ta
 from include.enrichment.run import Plan, RunFolder
 from include.enrichment.transforms import load
 from include.orchestration import environment, paths
+from include.orchestration.enrichment.form import output_asset
 from include.orchestration.enrichment.job import addressed, make_job
 from include.orchestration.enrichment.report import budget_key, run_folder, seconds_since_start
 from include.orchestration.failures import RetryWhenAsked, reported
@@ -197,13 +198,14 @@ def write_json(pipeline: Pipeline, counts: dict[str, int]) -> list[str]:
     plan = folder.read_plan()
     folder.forget_manifest()
     found = read_tally(folder)
-    partial = pipeline.partial == "beside" and found is not None and found.is_part(plan)
-    output = beside(plan.output) if partial else plan.output
+    partial = found is not None and found.is_part(plan)
+    output = beside(plan.output) if partial and pipeline.partial == "beside" else plan.output
+    in_place = output == plan.output
     shown, files = _noted(folder, publish(folder.records, output, plan.key, paths.output))
-    _write_manifest(pipeline, context, shown, files, partial=partial)
-    for asset in context["outlets"]:
-        told: dict[str, Any] = {"run": str(folder.path), "output": output, "partial": partial, **counts}
-        context["outlet_events"][asset].extra = told
+    _write_manifest(pipeline, context, shown, files, partial=partial, in_place=in_place)
+    told: dict[str, Any] = {"run": str(folder.path), "output": output, "partial": partial, **counts}
+    for alias in context["outlets"] if in_place else ():
+        context["outlet_events"][alias].add(output_asset(pipeline), told)
     log.info("%d rows ok, %d files published", counts["ok"], files)
     return [output.path for output in shown]
 
@@ -227,6 +229,7 @@ def _write_manifest(
     files: int = 0,
     error: str | None = None,
     partial: bool = False,
+    in_place: bool = True,
 ) -> None:
     folder = run_folder(pipeline, context)
     found = read_tally(folder)
@@ -243,4 +246,5 @@ def _write_manifest(
         versions={name: version(name) for name in VERSIONED},
         error=error,
         partial=partial,
+        in_place=in_place,
     ).write(folder)
