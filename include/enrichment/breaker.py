@@ -2,7 +2,8 @@
 
 After so many failures in a row it opens: no call is made but one after each pause, until one is answered. The rows that
 failed meanwhile are put back among those due. Rows that failed while others were answered are not taken for the sign of
-an outage, nor are those that failed before: there are rows that always fail.
+an outage, nor are those that failed before: there are rows that always fail. A server that cannot be reached at all
+fails no row for itself: where it has answered before, and no row is left to ask, one such failure is enough.
 """
 
 from collections import deque
@@ -86,6 +87,7 @@ class Breaker:
     def __init__(self, due: Due) -> None:
         self.open = False
         self.answers = 0  # calls that the server has answered
+        self.unreachable = False  # since the last answer, at some call
         self._probing = False
         self._due = due
         self._failed: list[tuple[RowToCall, int]] = []  # since the last answer
@@ -94,25 +96,26 @@ class Breaker:
     def answered(self) -> None:
         """A call was answered, if only with an error of its row: the server is there."""
         self.answers += 1
-        self._probing = False
+        self._probing = self.unreachable = False
         if self._failed:
             self._failed.clear()
             self._in_a_row = 0
 
-    def failed(self, row: RowToCall, attempts: int, answers_before: int) -> None:
+    def failed(self, row: RowToCall, attempts: int, answers_before: int, unreachable: bool = False) -> None:
         """A call that began after `answers_before` failed in a way that may pass."""
+        self.unreachable |= unreachable
         if self.open or self._probing:
             self.open = True
             self._due.put_back_failed(row, attempts)
-        elif not self._due.failed_before(row):
+        elif unreachable or not self._due.failed_before(row):
             self._failed.append((row, attempts))
             self._in_a_row += self.answers == answers_before
             if self._in_a_row >= FAILURES_IN_A_ROW:
                 self._trip()
 
-    def no_row_is_left(self) -> None:
-        """Nothing else is due that could show whether the server is there."""
-        if self._in_a_row >= FAILURES_AT_THE_END:
+    def no_row_is_left(self, gone: bool) -> None:
+        """Nothing else is due that could show whether the server is there; `gone`: one that was is not reached."""
+        if gone or self._in_a_row >= FAILURES_AT_THE_END:
             self._trip()
 
     def probe(self) -> None:

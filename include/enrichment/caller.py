@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from include.common.durations import say_duration
 from include.common.errors import HeadraceError, PermanentError, TransientError
-from include.common.http.errors import AccessError
+from include.common.http.errors import AccessError, UnreachableError
 from include.common.text import shown
 from include.enrichment import breaker
 from include.enrichment.breaker import Breaker, Due, Standing
@@ -49,6 +49,10 @@ async def _never_stopped() -> HeadraceError | None:
     return None
 
 
+async def _no_others() -> bool:
+    return False
+
+
 async def tell_nobody(_: Progress) -> None:
     """For calls whose progress nobody follows."""
 
@@ -57,7 +61,8 @@ async def tell_nobody(_: Progress) -> None:
 class Calls:
     """One try of one chunk of `total` rows. `clock`, `sleep` and `deadline` (a time of that clock) are in seconds.
 
-    `stopped` is asked now and then whether to go on; `tell` is told of the progress.
+    `stopped` is asked now and then whether to go on, `answered_others` whether the API has answered other tasks of the
+    run; `tell` is told of the progress.
     """
 
     caller: Caller
@@ -72,6 +77,7 @@ class Calls:
     deadline: float = float("inf")
     past_deadline: str = "skipped: deadline"
     stopped: Callable[[], Awaitable[HeadraceError | None]] = _never_stopped
+    answered_others: Callable[[], Awaitable[bool]] = _no_others
     tell: Callable[[Progress], Coroutine[Any, Any, None]] = tell_nobody
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -125,7 +131,7 @@ class Calls:
     async def _call_until_it_opens(self, group: asyncio.TaskGroup, in_flight: int) -> bool:
         """Call what is due; whether that ended because the circuit breaker opened."""
         await asyncio.wait([group.create_task(self._work()) for _ in range(in_flight)])
-        self._breaker.no_row_is_left()
+        self._breaker.no_row_is_left(gone=self._breaker.unreachable and await self._has_answered())
         return self._breaker.open and not self._halted
 
     async def _work(self) -> None:
@@ -134,8 +140,7 @@ class Calls:
 
     async def _outlast(self) -> None:
         """Wait for the API to come back, with one call after each pause; the try ends where it does not in time."""
-        seen = self._ended_before or self._outcome.ok or self._outcome.failed
-        longest = breaker.LONGEST_OUTAGE if seen else breaker.LONGEST_SILENCE
+        longest = breaker.LONGEST_OUTAGE if await self._has_answered() else breaker.LONGEST_SILENCE
         log.warning("the API does not answer: waiting at most %s for it to come back", say_duration(longest))
         began, pause = self.clock(), breaker.FIRST_PAUSE
         for number in itertools.count():
@@ -155,6 +160,10 @@ class Calls:
                 log.info("the API answers again, after %s", say_duration(self.clock() - began))
                 return
             pause = min(2 * pause, breaker.LONGEST_PAUSE)
+
+    async def _has_answered(self) -> bool:
+        """Whether the API has answered a call of the run."""
+        return bool(self._ended_before or self._outcome.ok or self._outcome.failed) or await self.answered_others()
 
     async def _call_in_turn(self, row: RowToCall) -> None:
         if await self._may_start():
@@ -275,7 +284,7 @@ class Calls:
         self._outcome.note_error(f"row {row.n} ({shown(row.key)}): {error}")
 
     async def _failed_for_now(self, row: RowToCall, attempts: int, began: int, error: TransientError) -> None:
-        self._breaker.failed(row, attempts, began)
+        self._breaker.failed(row, attempts, began, isinstance(error, UnreachableError))
         if self._breaker.open:
             self._interrupt()
         if error.retry_after is None:

@@ -81,7 +81,9 @@ class ChunkCalls:
             gone = f"the API did not come back within {say_duration(outcome.outage)}; " if outcome.outage else ""
             said = f"{gone}{outcome.transient} rows to call again; first: {outcome.first_error}"
             raise TransientError(said, outcome.wait)
-        self.folder.end(self.chunk.index, Ending(self.attempt.number, self.attempt.max_tries, left=outcome.left))
+        answered = bool(outcome.ok or outcome.failed)
+        ending = Ending(self.attempt.number, self.attempt.max_tries, left=outcome.left, answered=answered)
+        self.folder.end(self.chunk.index, ending)
         return outcome
 
     def _begin(self) -> int:
@@ -124,6 +126,7 @@ class ChunkCalls:
                     deadline=self._deadline(),
                     past_deadline=f"skipped: deadline, {self.deadline:%Y-%m-%d %H:%M:%S} UTC" if self.deadline else "",
                     stopped=self._stopped,
+                    answered_others=lambda: asyncio.to_thread(self.folder.answered),
                     tell=self.tell,
                 )
                 try:

@@ -15,6 +15,7 @@ from yarl import URL
 
 from include.common.errors import PermanentError, TransientError
 from include.common.http.endpoint import Endpoint
+from include.common.http.errors import UnreachableError
 from include.common.http.proxy import is_proxied, with_netrc
 from include.enrichment.addressing import Addressing
 from include.enrichment.answer import Answer, AnswerReader
@@ -127,6 +128,8 @@ class Client:
             raise PermanentError(self._clean(f"the server's certificate is not trusted: {error}")) from error
         except aiohttp.InvalidURL as error:
             raise PermanentError("the URL made of the row's values is not valid") from error
+        except aiohttp.ClientConnectorError as error:
+            raise UnreachableError(self._clean(f"connection failed: {error}")) from error
         except (aiohttp.ClientError, OSError) as error:
             raise TransientError(self._clean(f"connection failed: {error or type(error).__name__}")) from error
         finally:

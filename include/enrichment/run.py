@@ -60,13 +60,15 @@ class Ending:
     """How a chunk's task ended, for the next one that starts on the chunk.
 
     `max_tries` tells retries of one task, which share it, from a task that a person has cleared. `stopped` says that it
-    ended because the run was stopped; `left` why rows are left that no later try calls.
+    ended because the run was stopped; `left` why rows are left that no later try calls,
+    `answered` that the API answered it.
     """
 
     try_number: int
     max_tries: int
     stopped: bool = False
     left: str | None = None
+    answered: bool = False
 
 
 class RunFolder:
@@ -149,6 +151,10 @@ class RunFolder:
         """What `end` remembers; None where no task of the chunk has ended."""
         found = read_json(self._ending(chunk))
         return None if found is None else Ending(**found)
+
+    def answered(self) -> bool:
+        """Whether the API has answered a task that came to its end."""
+        return any(found.get("answered") for path in listed(self._endings) if (found := read_json(path)))
 
     def forget_ending(self, chunk: int) -> None:
         """The chunk's task is at work again."""

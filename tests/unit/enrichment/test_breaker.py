@@ -5,29 +5,36 @@ import asyncio
 import pytest
 
 from include.common.errors import PermanentError, TransientError
+from include.common.http.errors import UnreachableError
 from include.enrichment.breaker import FAILURES_AT_THE_END, FAILURES_IN_A_ROW, LONGEST_OUTAGE, LONGEST_SILENCE
 from include.enrichment.models import RowStatus
 from tests.unit.enrichment.test_caller import Budget, EvenPace, FakeApi, Scene, keys, listener
 
 OK, FAILED, RETRY = RowStatus.OK, RowStatus.FAILED, RowStatus.RETRY
 DOWN = TransientError("503")
+GONE = UnreachableError("connection failed: refused")
 # Calls that ask whether the API is back, 1, 3, 7, 15, 31, 61, … and 300 s after it went; until 30 s: five.
 PROBES, PROBES_IN_SILENCE = 14, 5
 
 
 class Failing(FakeApi):
-    """Fails while it is `down`, an interval of time, and each key its first `times`."""
+    """Fails with `error` while it is `down`, an interval of time, and each key its first `times`."""
 
-    def __init__(self, time, seconds=0.1, down=(0.0, 0.0), times=0):
+    def __init__(self, time, seconds=0.1, down=(0.0, 0.0), times=0, error=DOWN):
         super().__init__(time, seconds)
-        self.down, self.times = down, times
+        self.down, self.times, self.error = down, times, error
 
     async def call(self, row, permit=None):
         begun = self.time.now
         answer = await super().call(row, permit)
         if self.down[0] <= begun < self.down[1] or self.calls.count(row["id"]) <= self.times:
-            raise DOWN
+            raise self.error
         return answer
+
+
+async def others_are_answered():
+    """Other tasks of the run have heard of the API."""
+    return True
 
 
 @pytest.fixture
@@ -75,6 +82,58 @@ async def test_fewer_rows_than_that_are_left_to_the_next_try(scene):
     scene.api = Failing(scene.time, down=(2.95, 63.0))
     outcome = await scene.run(keys(30 + FAILURES_AT_THE_END - 1), in_flight=1)
     assert (outcome.ok, outcome.transient, outcome.outage) == (30, 4, None)
+
+
+@pytest.mark.parametrize("seconds", [60, 280])
+async def test_a_lone_row_waits_for_a_server_that_is_gone_and_has_answered_others(scene, seconds):
+    scene.api = Failing(scene.time, down=(0.0, seconds), error=GONE)
+    outcome = await scene.run(keys(1), answered_others=others_are_answered)
+    assert (outcome.ok, outcome.transient, outcome.outage) == (1, 0, None)
+    assert len(scene.api.calls) <= 1 + PROBES
+    assert scene.time.now <= seconds + 30 + 1
+
+
+async def test_the_last_rows_of_a_chunk_wait_for_a_server_that_is_gone(scene):
+    scene.api = Failing(scene.time, down=(2.95, 63.0), error=GONE)
+    outcome = await scene.run(keys(30 + FAILURES_AT_THE_END - 1), in_flight=1)
+    assert (outcome.ok, outcome.transient, outcome.outage) == (34, 0, None)
+
+
+async def test_a_lone_row_is_waited_for_in_each_try(scene):
+    scene.api = Failing(scene.time, down=(0.0, 400.0), error=GONE)
+    outcome = await scene.run(keys(1), answered_others=others_are_answered)
+    assert (outcome.ok, outcome.transient, outcome.outage) == (0, 1, LONGEST_OUTAGE)
+    outcome = await scene.run(keys(1), try_number=2, answered_others=others_are_answered)
+    assert (outcome.ok, outcome.transient, outcome.outage) == (1, 0, None)
+    assert scene.standing() == {1: (OK, len(scene.api.calls))}
+
+
+async def test_a_server_that_has_answered_nobody_is_not_waited_for_by_a_lone_row(scene):
+    scene.api = Failing(scene.time, down=(0.0, 60.0), error=GONE)
+    outcome = await scene.run(keys(1))
+    assert (outcome.transient, len(scene.api.calls), outcome.outage) == (1, 1, None)
+
+
+async def test_a_lone_row_that_the_server_fails_keeps_to_its_tries(scene):
+    scene.api = Failing(scene.time, down=(0.0, 60.0))
+    outcome = await scene.run(keys(1), answered_others=others_are_answered)
+    assert (outcome.transient, len(scene.api.calls), outcome.outage) == (1, 1, None)
+
+
+async def test_a_row_that_always_fails_is_found_out_behind_a_server_that_was_gone(scene):
+    scene.api = Failing(scene.time, down=(0.0, 60.0), error=GONE)
+    scene.api.answers["k2"] = DOWN
+    outcome = await scene.run(keys(3), in_flight=1, answered_others=others_are_answered)
+    assert (outcome.ok, outcome.transient, outcome.outage) == (2, 1, None)
+    scene.api.calls.clear()
+    outcome = await scene.run(keys(3), in_flight=1, try_number=2, answered_others=others_are_answered)
+    assert (outcome.transient, scene.api.calls) == (1, ["k2"])
+
+
+async def test_a_server_that_others_have_heard_of_is_waited_for_as_long_as_one_that_answered_here(scene):
+    scene.api = Failing(scene.time, down=(0.0, 200.0))
+    outcome = await scene.run(keys(50), answered_others=others_are_answered)
+    assert (outcome.ok, outcome.transient) == (50, 0)
 
 
 async def test_an_outage_that_outlasts_the_wait_ends_the_try_and_the_next_goes_on(scene):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from include.common.errors import InterruptedTaskError, PermanentError, TransientError
-from include.common.http.errors import AccessError
+from include.common.http.errors import AccessError, UnreachableError
+from include.enrichment import breaker
 from include.enrichment.chunk import ChunkCalls, Try
 from include.enrichment.ledger import FileSegment
 from include.enrichment.models import RowStatus
@@ -240,3 +241,33 @@ async def test_a_storage_that_is_gone_is_an_error_and_the_retry_goes_on_once_it_
     await scene.run(3)
     assert scene.api.calls == ["1", "2", "3", "2"]
     assert scene.ended() == [(OK, 1), (OK, 2), (OK, 1)]
+
+
+async def test_a_row_of_a_task_of_its_own_waits_for_a_server_that_has_answered_another(planning, monkeypatch):
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.001)
+    scene = Scene(planning)
+    scene.plan(2)
+
+    class Restarting(Api):
+        async def call(self, row, permit=None):
+            answer = await super().call(row, permit)
+            if row["id"] == "2" and self.calls.count("2") <= 2:
+                raise UnreachableError("connection failed: refused")
+            return answer
+
+    scene.api = Restarting()
+    with pytest.raises(TransientError, match="1 rows to call again"):
+        await scene.run(chunk=1)
+    await scene.run(chunk=0)
+    await scene.run(2, chunk=1)
+    assert scene.api.calls == ["2", "1", "2", "2"]
+    assert scene.ended() == [(OK, 1), (OK, 3)]
+
+
+async def test_a_task_that_ended_without_an_answer_is_no_sign_of_the_server(planning):
+    scene = Scene(planning)
+    scene.plan(2)
+    scene.api.answers = dict.fromkeys("12", UnreachableError("connection failed: refused"))
+    assert (await scene.run(1, max_tries=0)).transient == 1
+    assert (await scene.run(1, max_tries=0, chunk=1)).transient == 1
+    assert scene.api.calls == ["1", "2"]

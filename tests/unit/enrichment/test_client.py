@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from include.common.errors import ConfigError, PermanentError, TransientError
 from include.common.http.endpoint import Endpoint
-from include.common.http.errors import AccessError
+from include.common.http.errors import AccessError, UnreachableError
 from include.common.http.redaction import may_hold_key, redacted
 from include.common.http.retry_after import retry_after
 from include.demo_api.faults import Fault
@@ -502,8 +502,15 @@ async def test_a_dropped_connection_is_worth_another_try(demo):
 
 
 async def test_a_server_that_is_not_there_is_worth_another_try():
-    with pytest.raises(TransientError, match=r"^connection failed: "):
+    with pytest.raises(UnreachableError, match=r"^connection failed: "):
         await call(f"http://127.0.0.1:{unused_port()}")
+
+
+async def test_a_server_that_breaks_a_connection_was_reached(demo):
+    demo.faults = [Fault("drop")]
+    with pytest.raises(TransientError) as caught:
+        await call(demo.url, path="/countries/{id}")
+    assert not isinstance(caught.value, UnreachableError)
 
 
 async def test_a_body_cut_short_is_worth_another_try(serve):
