@@ -4,45 +4,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.common import durations
 from include.common.errors import ConfigError
-from include.common.http.endpoint import Endpoint
-from include.common.limits import rate_limit
-from include.common.readers import switch, whole_number
+from include.common.parameters import ADDRESS, COUNT, DURATION, INPUT, OUTPUT, RATE, SWITCH, TEXT, Kind, Parameter
 from include.enrichment.encodings import check_encoding
 from include.enrichment.models import Pipeline
 from include.enrichment.run import Plan
 
-MOST = 1_000_000_000
-
 
 @dataclass(frozen=True)
-class Kind:
-    """What a value may be: its JSON schema, and how text of make is read, as `read(variable, text)`.
-
-    `file`: the text is a path, which stands for something else where the run is.
-    """
-
-    schema: Mapping[str, Any]
-    read: Callable[[str, str], Any]
-    file: bool = False
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A run's parameter: `name` in the conf, `variable` for make, `title` and `section` in the form.
+class PipelineParameter(Parameter):
+    """A parameter of a pipeline's run: `title` and `section` in the form.
 
     `default` takes it from the pipeline. Where `empty` says what no value means, with fields of the `pipeline`, it may
     be None. A redrive takes the value that `earlier` reads in the plan of the run it names, where its own is left as
     it is; another one is an error where the value is `fixed`, for the rows are those of that run.
     """
 
-    name: str
-    variable: str
     title: str
     section: str
-    description: str
-    kind: Kind
     default: Callable[[Pipeline], Any] = lambda pipeline: None
     empty: str = ""
     earlier: Callable[[Plan], Any] | None = None
@@ -62,38 +41,12 @@ class Parameter:
         return int(chosen) if chosen is not None and self.kind is COUNT else chosen
 
 
-def _text(variable: str, text: str) -> str:
-    return text
-
-
-def _rate(variable: str, text: str) -> str:
-    rate_limit.parse_rate(text, variable)
-    return text
-
-
-def _duration(variable: str, text: str) -> str:
-    durations.parse_duration(text, variable)
-    return text
-
-
 def _encoding(variable: str, text: str) -> str:
     check_encoding(text, variable)
     return text
 
 
-def _address(variable: str, text: str) -> str:
-    Endpoint(text, variable)
-    return text
-
-
-TEXT = Kind({"type": "string", "minLength": 1}, _text)
-FILE = Kind({"type": "string", "minLength": 1}, _text, file=True)
-COUNT = Kind({"type": "integer", "minimum": 1, "maximum": MOST}, whole_number)
-SWITCH = Kind({"type": "boolean"}, switch)
-RATE = Kind({"type": "string", "pattern": rate_limit.PATTERN}, _rate)
-DURATION = Kind({"type": "string", "pattern": durations.PATTERN}, _duration)
 ENCODING = Kind({"type": "string", "minLength": 1}, _encoding)
-ADDRESS = Kind({"type": "string", "pattern": "^https?://"}, _address)
 
 # Airflow's own name for the first section, and the only one that its form shows open.
 MAIN = "Run Parameters"
@@ -101,20 +54,20 @@ BOUNDS = "Bounds"
 READING = "How the CSV is read"
 PART = "Trial, and only what failed"
 
-# The Makefile and deploy/stack.sh read the variables here: each stands on a line of its own.
+# The Makefile and deploy/stack.sh read `variable` and `kind` here: each stands on a line of its own, in this order.
 PARAMETERS = (
-    Parameter(
+    PipelineParameter(
         name="source",
         variable="CSV",
         title="CSV file",
         section=MAIN,
         description="A path or a URL; a relative path is looked for in the storage root, then the bundle",
-        kind=FILE,
+        kind=INPUT,
         default=lambda pipeline: pipeline.source,
         earlier=lambda plan: plan.source.path,
         fixed=True,
     ),
-    Parameter(
+    PipelineParameter(
         name="key",
         variable="KEY",
         title="Key column",
@@ -125,7 +78,7 @@ PARAMETERS = (
         earlier=lambda plan: plan.key,
         fixed=True,
     ),
-    Parameter(
+    PipelineParameter(
         name="limit",
         variable="LIMIT",
         title="Only the first rows",
@@ -136,7 +89,7 @@ PARAMETERS = (
         earlier=lambda plan: plan.limit,
         fixed=True,
     ),
-    Parameter(
+    PipelineParameter(
         name="api_url",
         variable="API_URL",
         title="API address",
@@ -146,7 +99,7 @@ PARAMETERS = (
         empty="that of the connection {pipeline.request.connection}",
         earlier=lambda plan: plan.api_url,
     ),
-    Parameter(
+    PipelineParameter(
         name="rate_limit",
         variable="RATE",
         title="Rate limit",
@@ -156,7 +109,7 @@ PARAMETERS = (
         empty="{pipeline.rate_limit} (and none for the demo API)",
         earlier=lambda plan: plan.rate_limit,
     ),
-    Parameter(
+    PipelineParameter(
         name="expected",
         variable="EXPECTED",
         title="What an answer must hold",
@@ -167,17 +120,17 @@ PARAMETERS = (
         empty="any JSON is an answer",
         earlier=lambda plan: plan.expected,
     ),
-    Parameter(
+    PipelineParameter(
         name="output",
         variable="OUTPUT",
         title="Output file",
         section=MAIN,
         description="The JSON file to publish; below the storage root if relative",
-        kind=FILE,
+        kind=OUTPUT,
         default=lambda pipeline: pipeline.output,
         earlier=lambda plan: plan.output,
     ),
-    Parameter(
+    PipelineParameter(
         name="max_calls",
         variable="MAX_CALLS",
         title="Most calls",
@@ -187,7 +140,7 @@ PARAMETERS = (
         default=lambda pipeline: pipeline.max_calls,
         empty="no bound",
     ),
-    Parameter(
+    PipelineParameter(
         name="deadline",
         variable="DEADLINE",
         title="Deadline",
@@ -197,7 +150,7 @@ PARAMETERS = (
         default=lambda pipeline: pipeline.deadline,
         empty="no deadline",
     ),
-    Parameter(
+    PipelineParameter(
         name="encoding",
         variable="ENCODING",
         title="Encoding",
@@ -209,7 +162,7 @@ PARAMETERS = (
         earlier=lambda plan: plan.source.encoding,
         fixed=True,
     ),
-    Parameter(
+    PipelineParameter(
         name="trim_keys",
         variable="TRIM_KEYS",
         title="Trim the keys",
@@ -220,7 +173,7 @@ PARAMETERS = (
         earlier=lambda plan: plan.trim_keys,
         fixed=True,
     ),
-    Parameter(
+    PipelineParameter(
         name="dry_run",
         variable="DRY_RUN",
         title="Dry run",
@@ -229,7 +182,7 @@ PARAMETERS = (
         kind=SWITCH,
         default=lambda pipeline: False,
     ),
-    Parameter(
+    PipelineParameter(
         name="retry_failed_of",
         variable="RETRY_FAILED_OF",
         title="Only what failed in the run",
