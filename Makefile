@@ -13,7 +13,7 @@ PORT ?= 8080
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "Variables of run and trigger:" DAG= $$(sed -n 's/^ *variable="\(.*\)",$$/\1=/p' include/enrichment/parameters.py)
+	@echo "Variables of run and trigger:" DAG= $$(awk -F'"' '/^ *variable="/ && !seen[$$2]++ {print $$2 "="}' include/*/parameters.py)
 
 run: .venv/installed ## Run a DAG once, with the variables below
 	@$(EMBEDDED) run

@@ -121,14 +121,16 @@ logs() {
 
 trigger() {
   need_secrets
-  local input=/dev/null
-  if [[ -n ${CSV:-} && $CSV != *://* ]]; then
-    [[ -f $CSV && -r $CSV ]] || die "CSV is \`$CSV\`: no file that can be read"
-    input=$CSV
-  fi
+  local name input=/dev/null sent=
+  for name in $(inputs); do
+    [[ -n ${!name:-} && ${!name} != *://* ]] || continue
+    [[ -f ${!name} && -r ${!name} ]] || die "$name is \`${!name}\`: no file that can be read"
+    [[ -z $sent ]] || die "$sent and $name are both files of this host; one of them can be sent along"
+    input=${!name} sent=$name
+  done
   server_runs || die "the stack is not up (its api-server does not run); make stack-up starts it"
-  local given=() name status=0
-  for name in DAG WAIT $(sed -n 's/^ *variable="\(.*\)",$/\1/p' include/enrichment/parameters.py); do
+  local given=() status=0
+  for name in DAG WAIT $(parameters); do
     given+=(-e "TRIGGER_$name=${!name:-}")
   done
   # Named here, so that the run is found again should the container that follows it go.
@@ -142,6 +144,14 @@ trigger() {
     in_server "${given[@]}" -e TRIGGER_STARTED=1 </dev/null || status=$?
   done
   exit "$status"
+}
+
+parameters() { # the variables that a run may be given
+  awk -F'"' '/^ *variable="/ {print $2}' include/*/parameters.py | sort -u
+}
+
+inputs() { # those of files that the run reads
+  awk -F'"' '/^ *variable="/ {name = $2} /^ *kind=INPUT,$/ {print name}' include/*/parameters.py | sort -u
 }
 
 FAILED=3 # the status of include/launch/stack/trigger.py; docker's own are others

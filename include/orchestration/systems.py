@@ -50,12 +50,15 @@ class System:
     `models` is the module with its tables, on the metadata of a `Base`; their revisions are in `migrations/` beside it.
     A scheduler imports `libraries`, the packages of others that DAG files and tasks need, before it starts a task;
     `modules` are our own that it imports where an edit need not count.
+    `runner` is the module whose `RUNNER` (`runner.py` beside this file) lets `make run` and `make trigger` start and
+    follow runs of its DAGs; without one they are not started from there.
     """
 
     name: str
     title: str
     dags: Mapping[str, tuple[str, ...] | Callable[[], Iterable[str]]]
     models: str = ""
+    runner: str = ""
     demos: tuple[Demo, ...] = ()
     settings: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -98,6 +101,7 @@ SYSTEMS: tuple[System, ...] = (
                 },
             ),
         ),
+        runner="include.orchestration.enrichment.runner",
         libraries=("aiohttp", "pandas"),
         modules=("include.orchestration.enrichment.report", "include.orchestration.enrichment.tasks"),
     ),

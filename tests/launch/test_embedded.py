@@ -8,16 +8,15 @@ import psutil
 import pytest
 
 from include.common.errors import ConfigError, HeadraceError
-from include.enrichment.models import Chunk
-from include.enrichment.run import Plan, RunFolder, Source
 from include.launch.embedded import commands, processes, service
 from include.launch.embedded.environment import Home, airflow_environment, user_environment
 from include.launch.embedded.processes import Running, Started
-from include.launch.progress import Progress, Rows, at_work
+from include.launch.progress import Progress, at_work
 from include.launch.run_request import read_request
 from include.orchestration import systems
 from include.orchestration.pools import POOLS
 from include.orchestration.rest import TaskState
+from include.orchestration.runner import Standing
 from include.orchestration.systems import System
 
 
@@ -231,61 +230,10 @@ def test_only_what_was_asked_for_goes_into_the_conf(tmp_path, monkeypatch):
     }
 
 
-def calls(*states):
-    return [
-        TaskState("plan", -1, "success"),
-        *(TaskState("call_api", index, state) for index, state in enumerate(states)),
-    ]
-
-
 def test_the_tasks_at_work_are_counted():
-    assert at_work(calls("running", "running", "up_for_retry")) == "call_api 2 running, call_api 1 waiting for a retry"
-
-
-def planned(*rows):
-    chunks = tuple(Chunk(index, f"rows {index}", 1, count, count, 0, 1) for index, count in enumerate(rows))
-    source = Source("in.csv", 1, "0", "utf-8", ",", ("id",))
-    return Plan(source, "o.json", "id", "2/minute", None, False, sum(rows), sum(rows), chunks=chunks)
-
-
-def test_rows_are_counted_by_what_the_tasks_say_and_by_tasks_where_these_are_one_row():
-    asked = []
-
-    def ask(index):
-        asked.append(index)
-        return {"done": 30, "failed": 2, "waiting": 7.0} if index == 0 else None
-
-    rows = Rows(ask)
-    rows.update(planned(100, 100, 1, 1), calls("running", "queued", "success", "running"), now=1.0)
-    assert (rows.done, rows.failed, rows.waiting) == (31, 2, 7.0)
-    assert asked == [0]
-
-
-def test_the_tasks_are_not_asked_at_every_look_and_no_more_once_they_have_ended():
-    asked = []
-
-    def ask(index):
-        asked.append(index)
-        return {"done": 100, "failed": 0, "waiting": 0.0}
-
-    rows = Rows(ask)
-    for now in (1.0, 1.5, 5.0, 10.0):
-        rows.update(planned(100), calls("running" if now < 5 else "success"), now)
-    assert asked == [0, 0]
-    assert rows.done == 100
-
-
-def test_the_progress_shows_rows_failures_and_waits(tmp_path):
-    folder = RunFolder(tmp_path, "csv_processing", "r")
-    folder.create()
-    folder.write_plan(planned(4))
-    output = io.StringIO()
-    progress = Progress(folder, Rows(lambda index: {"done": 2, "failed": 1, "waiting": 24.0}), output)
-    assert progress.find_plan()
-    assert not progress.find_plan()
-    progress.show(calls("running"), "running")
-    told = "2/4 rows  call_api 1 running, 1 rows failed, waiting 24 s for the limit 2/minute"
-    assert told in output.getvalue()
+    states = [("plan", "success"), ("call", "running"), ("call", "running"), ("call", "up_for_retry")]
+    tasks = [TaskState(name, index, state) for index, (name, state) in enumerate(states)]
+    assert at_work(tasks) == "call 2 running, call 1 waiting for a retry"
 
 
 class Terminal(io.StringIO):
@@ -293,17 +241,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_gets_a_bar(tmp_path):
-    folder = RunFolder(tmp_path, "csv_processing", "r")
-    folder.create()
-    folder.write_plan(planned(4))
+def test_a_terminal_gets_a_bar():
     output = Terminal()
-    progress = Progress(folder, Rows(lambda index: {"done": 3, "failed": 0, "waiting": 0.0}), output)
-    progress.find_plan()
-    progress.show(calls("running"), "running")
+    progress = Progress(output)
+    progress.show(Standing(3, 4), "call 1 running")
     progress.end()
     assert "3/4" in output.getvalue()
-    assert "call_api 1 running" in output.getvalue()
+    assert "call 1 running" in output.getvalue()
 
 
 def test_the_pools_file_is_what_airflow_imports():

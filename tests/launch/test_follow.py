@@ -6,15 +6,12 @@ import psutil
 import pytest
 
 from include.common.errors import PermanentError, TransientError
-from include.enrichment.models import Chunk, Counts
-from include.enrichment.report import Report
-from include.enrichment.run import Plan, RunFolder, Source
 from include.launch.embedded.processes import Running, Started
 from include.launch.embedded.run import Located
 from include.launch.follow import PATIENCE, Follower
-from include.launch.redrive_hint import Again
-from include.launch.run_request import RunRequest
 from include.orchestration.rest import TaskState
+from include.orchestration.runner import Again
+from tests.stand_ins.toys import ToyRun
 
 AWAY = TransientError("the api-server does not answer (timed out)")
 
@@ -33,10 +30,7 @@ class Api:
         return state
 
     def task_states(self, dag_id, run_id):
-        return [TaskState("call_api", 0, "running")]
-
-    def kept_state(self, *_):
-        return {"done": 2, "failed": 0, "waiting": 0.0}
+        return [TaskState("make", 0, "running")]
 
     def unfinished_runs(self, dag_id):
         return [{"dag_run_id": run_id} for run_id in ("r", *self.others)]
@@ -54,43 +48,40 @@ class Clock:
 
 
 @pytest.fixture
-def folder(tmp_path):
-    made = RunFolder(tmp_path, "csv_processing", "r")
-    made.create()
-    source = Source("in.csv", 1, "0", "utf-8", ",", ("id",))
-    chunks = (Chunk(0, "rows 1-4", 1, 4, 4, 0, 1),)
-    made.write_plan(Plan(source, "o.json", "id", "2/minute", None, False, rows=4, to_call=4, chunks=chunks))
-    return made
+def run():
+    return ToyRun()
 
 
-def follow(folder, api, given=None):
+def follow(run, api):
     """The state that a follower comes to, its output, and the seconds that it took."""
     clock, output = Clock(), io.StringIO()
-    request = RunRequest("csv_processing", given or {})
     airflow = api if not isinstance(api, Api) else lambda: api
-    state = Follower(airflow, folder, request, output, clock, clock.sleep).follow()
+    state = Follower(airflow, run, output, clock, clock.sleep).follow()
     return state, output.getvalue(), clock.now - 100
 
 
-def test_a_run_is_shown_queued_behind_another_at_work_and_to_its_end(folder):
+def test_a_run_is_shown_queued_behind_another_at_work_and_to_its_end(run):
     api = Api("queued", "running", "success", others=["earlier"])
-    state, told, _ = follow(folder, api)
+    state, told, _ = follow(run, api)
     assert state == "success"
-    assert "limit 2/minute: 4 calls take at least" in told
-    assert "(the DAG's own limit; RATE=none or RATE=50/second changes it)" in told
     assert "queued behind earlier" in told
 
 
-def test_the_rows_are_shown_of_a_run_at_work(folder):
-    assert "2/4 rows  call_api 1 running" in follow(folder, Api("running", "success"))[1]
+def test_what_is_foreseen_is_said_once_as_soon_as_it_is_known(run):
+    assert follow(run, Api(*["running"] * 9, "success"))[1].count("4 toys take a while\n") == 1
 
 
-def test_a_limit_that_the_run_was_given_is_not_explained(folder):
-    assert "(the DAG's own limit" not in follow(folder, Api("success"), {"rate_limit": "2/minute"})[1]
+def test_it_is_shown_how_far_a_run_at_work_is_in_its_systems_words(run):
+    assert "2/4 toys  make 1 running, 1 toy broken\n" in follow(run, Api("running", "success"))[1]
 
 
-def test_an_unanswered_request_is_told_once_and_the_follower_goes_on(folder):
-    state, told, seconds = follow(folder, Api("running", *[AWAY] * 80, "running", "failed"))
+def test_a_run_is_not_asked_at_every_look(run):
+    follow(run, Api(*["running"] * 9, "success"))
+    assert run.asked == 5
+
+
+def test_an_unanswered_request_is_told_once_and_the_follower_goes_on(run):
+    state, told, seconds = follow(run, Api("running", *[AWAY] * 80, "running", "failed"))
     assert state == "failed"
     assert 40 <= seconds < 60
     sentence = "the api-server does not answer (timed out); the run goes on; waiting up to 5 min"
@@ -99,49 +90,45 @@ def test_an_unanswered_request_is_told_once_and_the_follower_goes_on(folder):
     assert "answered again after 40 s" in told
 
 
-def test_two_absences_are_two_and_each_has_its_own_patience(folder):
+def test_two_absences_are_two_and_each_has_its_own_patience(run):
     half = [AWAY] * int(PATIENCE / 0.5 * 0.9)
-    state, told, seconds = follow(folder, Api("running", *half, "running", *half, "success"))
+    state, told, seconds = follow(run, Api("running", *half, "running", *half, "success"))
     assert (state, told.count("waiting up to 5 min")) == ("success", 2)
     assert seconds > PATIENCE
 
 
-def test_after_five_minutes_without_an_answer_the_follower_gives_up_and_says_that_the_run_goes_on(folder):
+def test_after_five_minutes_without_an_answer_the_follower_gives_up_and_says_that_the_run_goes_on(run):
     api = Api(AWAY)
     with pytest.raises(TransientError, match=r"waited 5 min for an answer, the run goes on without being followed$"):
-        follow(folder, api)
+        follow(run, api)
     assert api.asked == PATIENCE / 0.5 + 1
 
 
-def test_storage_that_is_away_is_waited_for_as_well(folder):
-    assert follow(folder, Api(OSError("no bucket"), "success"))[0] == "success"
+def test_storage_that_is_away_is_waited_for_as_well(run):
+    assert follow(run, Api(OSError("no bucket"), "success"))[0] == "success"
 
 
-def test_an_error_that_stays_ends_the_follower_at_once(folder):
+def test_an_error_that_stays_ends_the_follower_at_once(run):
     api = Api(PermanentError("no such run"))
     with pytest.raises(PermanentError):
-        follow(folder, api)
+        follow(run, api)
     assert api.asked == 1
 
 
-def summary(folder, report, again=None):
+def summary(run):
     output = io.StringIO()
-    report.write(folder)
-    follower = Follower(Api, folder, RunRequest("csv_processing"), output)
-    follower.summarize(report.state, again or Again("make run"))
-    return output.getvalue()
+    Follower(Api, run, output).summarize("failed", Again("make run", {"HEADRACE_HOME": "/a home"}))
+    return output.getvalue().splitlines()
 
 
-def test_the_summary_ends_with_the_command_for_what_has_no_answer(folder):
-    report = Report("csv_processing", "r", "success", 1.0, Counts(4, 1, 1, 2), callable=3, skipped={"deadline": 2})
-    lines = summary(folder, report).splitlines()
-    assert lines[2] == "  skipped: 2 deadline"
-    assert lines[-1].startswith("to call the 3 rows without an answer (3 calls, more where one is retried): make run ")
+def test_the_summary_is_the_report_and_the_command_for_what_is_left():
+    hint = "to mend them: make run MEND=r HEADRACE_HOME='/a home'"
+    assert summary(ToyRun(told="one toy")) == ["one toy", hint]
+    assert summary(ToyRun(told="one toy", dag_id="toys")) == ["one toy", f"{hint} DAG=toys"]
 
 
-def test_the_summary_has_no_command_where_no_row_can_be_called(folder):
-    report = Report("csv_processing", "r", "success", 1.0, Counts(4, 1, 1, 2), skipped={"repeated key": 2})
-    assert "make run" not in summary(folder, report)
+def test_a_run_without_a_report_is_said_to_have_none(run):
+    assert summary(run) == ["csv_processing: failed, and it left no report; see the tasks' logs"]
 
 
 @pytest.mark.parametrize(("lasting", "error"), [(True, TransientError), (False, PermanentError)])

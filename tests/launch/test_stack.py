@@ -7,11 +7,14 @@ import json
 import pytest
 
 from include.common.errors import BadInputError, ConfigError
+from include.common.parameters import INPUT, OUTPUT, Parameter
 from include.launch.stack import passwords, preflight, trigger
 from include.launch.stack.connections import connections
 
 GOOD = {name: f"{name.lower().replace('_', '')[:8]}-Zk3v9QxL7mP2rT5wB8nJ4hG6" for name in preflight.SECRETS}
 GOOD["FERNET_KEY"] = base64.urlsafe_b64encode(bytes(range(32))).decode()
+
+SIZES = Parameter("sizes", "SIZES", "A file of sizes", INPUT)
 
 
 def test_generated_secrets_are_good():
@@ -88,16 +91,16 @@ def test_the_passwords_file_is_readable_by_its_owner_only(monkeypatch, tmp_path)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_csv_of_the_host_is_kept_once_under_its_content(monkeypatch, tmp_path):
+def test_a_file_of_the_host_is_kept_once_under_its_content(monkeypatch, tmp_path):
     monkeypatch.setenv("HEADRACE_STORAGE", str(tmp_path))
-    kept = trigger.keep("some/where/my file.csv", io.BytesIO(b"id\n1\n"))
+    kept = trigger.keep(SIZES, "some/where/my file.csv", io.BytesIO(b"id\n1\n"))
     assert kept == "inputs/7cde7fb64fd82bd1/my file.csv"
     assert (tmp_path / kept).read_bytes() == b"id\n1\n"
-    assert trigger.keep("my file.csv", io.BytesIO(b"id\n1\n")) == kept
-    with pytest.raises(BadInputError, match=r"CSV is `my\.csv`, which is empty"):
-        trigger.keep("my.csv", io.BytesIO())
+    assert trigger.keep(SIZES, "my file.csv", io.BytesIO(b"id\n1\n")) == kept
+    with pytest.raises(BadInputError, match=r"SIZES is `my\.csv`, which is empty"):
+        trigger.keep(SIZES, "my.csv", io.BytesIO())
 
 
 def test_urls_and_outputs_go_to_the_run_as_they_are():
-    assert trigger.place("CSV", "s3://bucket/in.csv") == "s3://bucket/in.csv"
-    assert trigger.place("OUTPUT", "prices.json") == "prices.json"
+    assert trigger.place(SIZES, "s3://bucket/in.csv") == "s3://bucket/in.csv"
+    assert trigger.place(Parameter("output", "OUTPUT", "", OUTPUT), "prices.json") == "prices.json"

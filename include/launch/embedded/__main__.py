@@ -66,7 +66,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "run",
         help="run a DAG once",
         description="Run a DAG once. Its parameters are variables of the environment:",
-        epilog=usage(),
+        epilog=usage() if {"-h", "--help"} & set(arguments) else None,  # it asks every system
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     once.add_argument("--dag", default=os.environ.get("DAG") or DEFAULT_DAG)

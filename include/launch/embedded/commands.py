@@ -3,15 +3,17 @@
 from pathlib import Path
 
 from include.common.errors import ConfigError
+from include.common.parameters import Parameter
 from include.launch.embedded import processes
 from include.launch.embedded.environment import USER, Home
 from include.launch.embedded.service import start, wait_for_dags
 
 
-def place(name: str, text: str) -> str:
+def place(parameter: Parameter, text: str) -> str:
     """Where a run finds a file: a URL, or an absolute path, relative ones from where the command was typed."""
     if "://" in text:
         return text
+    name = parameter.variable
     try:
         path = str(Path(text).expanduser().absolute())
         path.encode()

@@ -3,21 +3,18 @@
 import sys
 
 from include.common.errors import HeadraceError
-from include.enrichment.report import report_of
-from include.enrichment.run import RunFolder
+from include.launch.run_request import runner_of
 from include.orchestration import paths
 from include.orchestration.telegram import HeadraceTelegramHook, find_target
 
 
 def main() -> int:
-    """Write `report.json` and `errors.csv`, and tell Telegram; the exit status is 1 where that did not succeed."""
+    """Write the report, and tell Telegram; the exit status is 1 where that did not succeed."""
     dag_id, run_id, seconds = sys.argv[1:]
-    folder = RunFolder(paths.storage(), dag_id, run_id)
     try:
-        report = report_of(folder, dag_id, float(seconds))
-        report.write(folder)
+        report = runner_of(dag_id).run(paths.storage(), dag_id, run_id, {}).report_late(float(seconds))
         if target := find_target("telegram_default"):
-            HeadraceTelegramHook(target).send_message({"text": report.as_html()})
+            HeadraceTelegramHook(target).send_message({"text": report})
     except HeadraceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from include.common.errors import ConfigError, HeadraceError, PermanentError, TransientError
-from include.enrichment.run import RunFolder
 from include.launch.embedded import processes
 from include.launch.embedded.environment import USER, Home
 from include.launch.embedded.processes import Running
@@ -15,10 +14,10 @@ from include.launch.embedded.service import changed_since, using
 from include.launch.embedded.stopping import STOP_SECONDS, no_more_interrupts, report_late, stop_run
 from include.launch.embedded.turn import turn
 from include.launch.follow import TIMEOUT, Follower
-from include.launch.redrive_hint import Again
 from include.launch.run_request import RunRequest
 from include.orchestration import paths, systems
 from include.orchestration.rest import AirflowApi
+from include.orchestration.runner import Again
 
 
 class Located:
@@ -50,8 +49,6 @@ class Located:
 def run(home: Home, request: RunRequest) -> bool:
     """Run a DAG once and follow it to its end; whether it succeeded."""
     dag_id = request.dag_id
-    if dag_id not in (allowed := systems.dag_ids()):
-        raise ConfigError(f"DAG is `{dag_id}`; allowed is one of {', '.join(allowed)}")
     home.create()
     with using(home, dag_id) as running:
         api = AirflowApi(running.web, USER, home.password())
@@ -65,8 +62,8 @@ def run(home: Home, request: RunRequest) -> bool:
         with turn(api, dag_id, conf, scheduled=running.lasting) as run_id:
             where = f": {running.web}/dags/{dag_id}/runs/{run_id}" if running.lasting else ""
             print(f"run {run_id} of {dag_id}{where}", flush=True)
-            folder = RunFolder(paths.located(running.storage, "HEADRACE_STORAGE"), dag_id, run_id)
-            follower = Follower(Located(home, running), folder, request, sys.stdout)
+            followed = request.run(paths.located(running.storage, "HEADRACE_STORAGE"), run_id)
+            follower = Follower(Located(home, running), followed, sys.stdout)
             started, state, stopped, ended = time.monotonic(), "failed", False, False
             try:
                 state = follower.follow()
@@ -74,7 +71,7 @@ def run(home: Home, request: RunRequest) -> bool:
                 hurry = no_more_interrupts()
                 stopped = True
                 stopping = AirflowApi(running.web, USER, home.password(), timeout=1)
-                ended = stop_run(stopping, folder, dag_id, hurry)
+                ended = stop_run(stopping, followed, hurry)
                 if not running.lasting:
                     print("  stopping Airflow", flush=True)
                     if not ended:
@@ -83,7 +80,7 @@ def run(home: Home, request: RunRequest) -> bool:
                     processes.stop(home, running, STOP_SECONDS)
     if stopped:
         if not ended and not running.lasting:
-            report_late(home, running, folder, dag_id, time.monotonic() - started)
+            report_late(home, running, followed, time.monotonic() - started)
         print("stopped by you; the run is marked failed, the last output stays", flush=True)
     follower.summarize(state, _again(home, running))
     return state == "success"

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable
 
 from include.common.errors import HeadraceError
-from include.enrichment.report import read_report
-from include.enrichment.run import RunFolder
 from include.launch.embedded.environment import Home, airflow_environment
 from include.launch.embedded.processes import Running
 from include.launch.progress import at_work
 from include.orchestration.paths import PROJECT
 from include.orchestration.rest import AirflowApi
+from include.orchestration.runner import Run
 
 # Seconds that a stop waits for the run's end, and of these those that its calls may take to end by themselves.
 LONGEST = 4.0
@@ -36,8 +35,7 @@ def no_more_interrupts() -> list[int]:
 
 def stop_run(
     api: AirflowApi,
-    folder: RunFolder,
-    dag_id: str,
+    run: Run,
     hurry: list[int],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -49,18 +47,16 @@ def stop_run(
     print(f"\nstopping: no further call is made; waiting up to {LONGEST:.0f} s for what is under way", flush=True)
     start, said, failed = clock(), "", False
     try:
-        if folder.mark.exists():
-            folder.stop(REASON)
+        run.stop(REASON)
     except OSError as error:
         print(f"  the run's folder cannot be written to: {error}", flush=True)
     while clock() - start < LONGEST and not hurry:
         try:
-            if api.run_state(dag_id, folder.run_id) in ENDED:
+            if api.run_state(run.dag_id, run.run_id) in ENDED:
                 return True
-            tasks = api.task_states(dag_id, folder.run_id)
-            calling = any(task.name == "call_api" and task.state == "running" for task in tasks)
-            if not failed and (not calling or clock() - start >= FOR_CALLS):
-                api.fail_run(dag_id, folder.run_id)  # what has not begun is skipped, and the run reports
+            tasks = api.task_states(run.dag_id, run.run_id)
+            if not failed and (not run.is_calling(tasks) or clock() - start >= FOR_CALLS):
+                api.fail_run(run.dag_id, run.run_id)  # what has not begun is skipped, and the run reports
                 failed = True
             now = at_work(tasks) or "the report"
         except HeadraceError as error:
@@ -71,16 +67,16 @@ def stop_run(
         sleep(POLL_SECONDS)
     if not failed:
         with contextlib.suppress(HeadraceError):
-            api.fail_run(dag_id, folder.run_id)
+            api.fail_run(run.dag_id, run.run_id)
     return False
 
 
-def report_late(home: Home, running: Running, folder: RunFolder, dag_id: str, seconds: float) -> None:
+def report_late(home: Home, running: Running, run: Run, seconds: float) -> None:
     """Report of a run in the place of an Airflow that was stopped before it could."""
-    if read_report(folder):
+    if run.report():
         return
     print("  writing the report, and telling Telegram where that is set", flush=True)
-    command = [sys.executable, "-m", "include.launch.embedded.late_report", dag_id, folder.run_id, str(seconds)]
+    command = [sys.executable, "-m", "include.launch.embedded.late_report", run.dag_id, run.run_id, str(seconds)]
     environment = airflow_environment(home, running.port, {}, schedule=False)
     environment["HEADRACE_STORAGE"] = running.storage
     ended = subprocess.run(

@@ -1,7 +1,8 @@
 """`make trigger`: starts a run of the stack from a shell of its host, in the words of `make run`.
 
-Runs in the api-server's container. A CSV comes by standard input, for the containers do not see the host's files; it is
-kept in the storage root under its content's SHA-256, so that a second trigger of the same file finds it there.
+Runs in the api-server's container. A file that the run reads comes by standard input, for the containers do not see
+those of the host; it is kept in the storage root under its content's SHA-256, so that a second trigger of the same file
+finds it there.
 """
 
 import hashlib
@@ -15,14 +16,14 @@ from typing import BinaryIO
 
 from include.common.errors import BadInputError, HeadraceError
 from include.common.files import replacing
+from include.common.parameters import Parameter
 from include.common.readers import switch
-from include.enrichment.run import RunFolder
 from include.launch.follow import TIMEOUT, Follower
 from include.launch.output import outlive_readers
-from include.launch.redrive_hint import Again
 from include.launch.run_request import DEFAULT_DAG, read_request
 from include.orchestration import paths
 from include.orchestration.rest import AirflowApi
+from include.orchestration.runner import Again
 
 SERVER = "http://127.0.0.1:8080"
 PART = 1024 * 1024  # bytes
@@ -32,25 +33,25 @@ FAILED = 3
 GIVEN = "TRIGGER_"
 
 
-def place(name: str, text: str) -> str:
-    """Where a run finds a file: a URL or an output as it is given, a CSV of the host where `keep` puts it."""
-    return keep(text, sys.stdin.buffer) if name == "CSV" and "://" not in text else text
+def place(parameter: Parameter, text: str) -> str:
+    """Where a run finds a file: a URL or an output as it is given, one of the host's where `keep` puts it."""
+    return keep(parameter, text, sys.stdin.buffer) if parameter.kind.sent and "://" not in text else text
 
 
-def as_given(name: str, text: str) -> str:
+def as_given(parameter: Parameter, text: str) -> str:
     """For a run that was started before: nothing is sent along again."""
     return text
 
 
-def keep(name: str, content: BinaryIO) -> str:
-    """Keep a CSV in the storage root; returns its place there. `BadInputError` for an empty one."""
+def keep(parameter: Parameter, name: str, content: BinaryIO) -> str:
+    """Keep a file in the storage root; returns its place there. `BadInputError` for an empty one."""
     digest = hashlib.sha256()
     with tempfile.TemporaryFile() as copy:
         while part := content.read(PART):
             digest.update(part)
             copy.write(part)
         if not copy.tell():
-            raise BadInputError(f"CSV is `{name}`, which is empty")
+            raise BadInputError(f"{parameter.variable} is `{name}`, which is empty")
         copy.seek(0)
         kept = f"inputs/{digest.hexdigest()[:16]}/{PurePath(name).name}"
         with replacing(paths.storage() / kept) as stream:
@@ -86,7 +87,7 @@ def start_and_follow(given: Mapping[str, str], wait: bool) -> bool:
     if not wait or run_id is None:
         return True
     api = AirflowApi(SERVER, "admin", password, TIMEOUT)
-    follower = Follower(lambda: api, RunFolder(paths.storage(), dag_id, run_id), request, sys.stdout)
+    follower = Follower(lambda: api, request.run(paths.storage(), run_id), sys.stdout)
     state = follower.follow()
     follower.summarize(state, Again("make trigger", {"WAIT": "1"}))
     return state == "success"

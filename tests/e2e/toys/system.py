@@ -6,6 +6,7 @@ SYSTEMS = (
         title="Toys",
         dags={"toys.py": lambda: (f"toy_{number}" for number in range(3))},
         models="include.toys.models",
+        runner="include.orchestration.toys.runner",
         demos=(Demo("toys-demo", ("include.toys.demo", "{port}"), "TOYS_DEMO", {"toy_0": ("TOYS_URL",)}),),  # noqa: F821
     ),
 )

@@ -7,8 +7,8 @@ import pytest
 from include.enrichment.models import Counts
 from include.enrichment.report import Report
 from include.enrichment.run import Plan, Source
-from include.launch.redrive_hint import Again, redrive_hint
-from include.launch.run_request import RunRequest, read_request
+from include.orchestration.enrichment.redrive_hint import redrive_hint
+from include.orchestration.runner import Again
 
 RUN_ID = "manual__2026-11-22T00:40:05.224996+00:00"
 
@@ -23,9 +23,8 @@ def plan(**fields):
     return Plan(**{"source": source, "key": "id"} | own | fields)
 
 
-def hint(callable=4, given=None, dag_id="csv_processing", again=None, **fields):
-    request = RunRequest(dag_id, given or {})
-    return redrive_hint(report(callable), plan(**fields), request, again or Again("make run"))
+def hint(callable=4, given=None, again=None, **fields):
+    return redrive_hint(report(callable), plan(**fields), given or {}, again or Again("make run"))
 
 
 def words(told):
@@ -61,8 +60,6 @@ def test_an_address_that_the_run_did_not_keep_is_given_again_quoted_for_the_shel
     address = "https://api.example.com/$items/{a b}?sku={sku}"
     told = hint(given={"api_url": address}, api_origin="API_URL")
     assert words(told)[3:] == [f"API_URL={address}"]
-    again = dict(word.split("=", 1) for word in words(told)[2:])
-    assert read_request("csv_processing", again, lambda *_: "").given["api_url"] == address
 
 
 def test_an_address_that_the_run_kept_is_not():
@@ -83,9 +80,6 @@ def test_a_connection_of_the_environment_is_asked_for_and_no_other():
     assert "AIRFLOW_CONN" not in hint(again=again, api_origin="the demo API")
 
 
-def test_another_dag_and_what_the_place_needs_go_with_it():
-    again = Again("make run", {"HEADRACE_HOME": "/a home"})
-    assert words(hint(dag_id="symbol_processing", again=again))[3:] == [
-        "HEADRACE_HOME=/a home",
-        "DAG=symbol_processing",
-    ]
+def test_what_the_place_needs_goes_with_it():
+    again = Again("make run", {"HEADRACE_HOME": "/a home", "DAG": "symbol_processing"})
+    assert words(hint(again=again))[3:] == ["HEADRACE_HOME=/a home", "DAG=symbol_processing"]
