@@ -82,3 +82,13 @@ def test_an_api_server_that_is_away_is_said_and_holds_nothing_up(run, capsys):
     ended, _, seconds = stopped(run, CALLING, away=True)
     assert (ended, seconds) == (False, LONGEST)
     assert "  waiting for an answer: the api-server does not answer (timed out)\n" in capsys.readouterr().out
+
+
+def test_a_run_whose_tasks_cannot_be_told_is_marked_all_the_same(run, capsys, monkeypatch):
+    def stop(reason):
+        raise TransientError("`stop.json` cannot be written: No space left on device")
+
+    monkeypatch.setattr(run, "stop", stop)
+    ended, api, _ = stopped(run, REPORTING)
+    assert (ended, api.failed_at) == (True, [0.0])
+    assert "  the run's folder cannot be written to: `stop.json` cannot be written" in capsys.readouterr().out

@@ -48,7 +48,7 @@ def stop_run(
     start, said, failed = clock(), "", False
     try:
         run.stop(REASON)
-    except OSError as error:
+    except (HeadraceError, OSError) as error:
         print(f"  the run's folder cannot be written to: {error}", flush=True)
     while clock() - start < LONGEST and not hurry:
         try:

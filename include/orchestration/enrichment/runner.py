@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.common.errors import BadInputError
-from include.common.storage import Place
+from include.common.storage import Place, exists
 from include.enrichment import report
 from include.enrichment.parameters import PARAMETERS
 from include.enrichment.progress import KEPT_AS
@@ -45,7 +45,7 @@ class PipelineRun(Run):
 
     def stop(self, reason: str) -> None:
         """Tell the tasks, where the run has begun."""
-        if self._folder.mark.exists():
+        if exists(self._folder.mark):
             self._folder.stop(reason)
 
     def is_calling(self, tasks: Sequence[TaskState]) -> bool:
