@@ -15,8 +15,8 @@ from include.orchestration.runner import Again, Run, Standing
 POLL_SECONDS = 0.5
 # Seconds between two looks at how far the run is, for each may be a request a task.
 LOOK_EVERY = 1.0
-# How long a follower waits for an answer: a restart of the stack takes less.
-PATIENCE = 300.0
+# How long a follower waits for an answer: five minutes without Postgres, and what Airflow takes then to find its feet.
+PATIENCE = 420.0
 # Seconds that one of its requests may take, so that it is not silent for long where nobody answers.
 TIMEOUT = 10.0
 ENDED = ("success", "failed")

@@ -84,7 +84,7 @@ def test_an_unanswered_request_is_told_once_and_the_follower_goes_on(run):
     state, told, seconds = follow(run, Api("running", *[AWAY] * 80, "running", "failed"))
     assert state == "failed"
     assert 40 <= seconds < 60
-    sentence = "the api-server does not answer (timed out); the run goes on; waiting up to 5 min"
+    sentence = "the api-server does not answer (timed out); the run goes on; waiting up to 7 min"
     assert told.splitlines().count(sentence) == 1
     assert "no answer for " in told
     assert "answered again after 40 s" in told
@@ -93,13 +93,13 @@ def test_an_unanswered_request_is_told_once_and_the_follower_goes_on(run):
 def test_two_absences_are_two_and_each_has_its_own_patience(run):
     half = [AWAY] * int(PATIENCE / 0.5 * 0.9)
     state, told, seconds = follow(run, Api("running", *half, "running", *half, "success"))
-    assert (state, told.count("waiting up to 5 min")) == ("success", 2)
+    assert (state, told.count("waiting up to 7 min")) == ("success", 2)
     assert seconds > PATIENCE
 
 
 def test_after_five_minutes_without_an_answer_the_follower_gives_up_and_says_that_the_run_goes_on(run):
     api = Api(AWAY)
-    with pytest.raises(TransientError, match=r"waited 5 min for an answer, the run goes on without being followed$"):
+    with pytest.raises(TransientError, match=r"waited 7 min for an answer, the run goes on without being followed$"):
         follow(run, api)
     assert api.asked == PATIENCE / 0.5 + 1
 

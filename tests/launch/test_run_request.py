@@ -95,7 +95,7 @@ def test_make_trigger_without_values_asks_for_the_dags_own(recording_docker, mon
 def test_make_trigger_finds_its_run_again_where_the_container_that_follows_it_goes(recording_docker):
     recording_docker.with_name("statuses").write_text("137\n143\n0\n")
     told = make("trigger", "WAIT=1")
-    assert told.splitlines() == ["the api-server is away; the run goes on; waiting up to 5 min"] * 2
+    assert told.splitlines() == ["the api-server is away; the run goes on; waiting up to 7 min"] * 2
     words = recording_docker.read_text().splitlines()
     assert words.count("exec") == 3
     assert words.count("TRIGGER_STARTED=1") == 2
