@@ -138,8 +138,8 @@ trigger() {
   in_server "${given[@]}" <"$input" || status=$?
   [[ ${WAIT:-} == 1 ]] || exit "$status"
   while ((status != 0 && status != FAILED)); do
-    echo "the api-server is away; the run goes on; waiting up to 5 min"
-    wait_for_server || die "the api-server was away for 5 min; the run goes on without being followed"
+    echo "the api-server is away; the run goes on; waiting up to 7 min"
+    wait_for_server || die "the api-server was away for 7 min; the run goes on without being followed"
     status=0
     in_server "${given[@]}" -e TRIGGER_STARTED=1 </dev/null || status=$?
   done
@@ -165,7 +165,7 @@ server_runs() {
 }
 
 wait_for_server() {
-  local end=$((SECONDS + 300))
+  local end=$((SECONDS + 420))
   until server_runs; do
     ((SECONDS < end)) || return 1
     sleep 2
