@@ -163,6 +163,7 @@ def test_a_dag_that_waits_for_the_output_is_told_of_the_whole_and_not_of_a_part(
     while headrace.api.find_dag("follower") is None:
         time.sleep(0.2)
     headrace.api.pause("follower", False)
+    headrace.api.request("DELETE", "/dags/follower/assets/queuedEvents")  # of other tests' runs, if there are any
     queued = []
     for calls in (4, 9):
         assert trigger(headrace, **on_echo(headrace, tmp_path, 9, max_calls=calls))[1] == "success"
