@@ -1,10 +1,12 @@
 """Runs over as many rows as a test wants, against the echo of the demo API, and what must be true of them."""
 
 import json
+import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
-from tests.stack.conftest import Stack, wait_until
+from tests.stack.conftest import PROJECT, Stack, wait_until
 
 ECHO = "http://demo-api:8090/echo"
 
@@ -14,6 +16,24 @@ def start(stack: Stack, rows: int, name: str, dag_id: str = "csv_processing", **
     stack.write(f"{name}.csv", "id\n" + "".join(f"{number}\n" for number in range(rows)))
     given = {"source": f"{name}.csv", "output": f"{name}.json", "api_url": ECHO, "rate_limit": "none", **conf}
     return stack.api().trigger(dag_id, given)
+
+
+def write_csv(path: Path, rows: int) -> Path:
+    """A CSV of the host with so many rows."""
+    path.write_text("id\n" + "".join(f"{number}\n" for number in range(rows)))
+    return path
+
+
+def follow(stack: Stack, csv: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """`make trigger WAIT=1` of a run over a CSV of the host, under way."""
+    given = {"CSV": str(csv), "API_URL": ECHO, "RATE": "none", "WAIT": "1", **variables}
+    return subprocess.Popen(
+        ["make", "--no-print-directory", "trigger", *(f"{name}={text}" for name, text in given.items())],
+        cwd=PROJECT,
+        env={**os.environ, **stack.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def wait_for_calls(stack: Stack, calls: int) -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.stack.conftest import wait_until
-from tests.stack.runs import assert_nothing_lost, docker, start, wait_for_calls
+from tests.stack.runs import assert_nothing_lost, docker, follow, start, wait_for_calls, write_csv
 
 # Tasks that call at a time, a request in flight each: what dies with all of them is called again.
 IN_FLIGHT = 5
@@ -43,17 +43,24 @@ def first_tries(stack, run_id):
 
 
 @pytest.mark.parametrize(("leave", "come_back"), [("pause", "unpause"), ("stop", "start")])
-def test_a_broker_and_a_database_that_are_away_use_up_no_try(stack, leave, come_back):
-    """In the middle of the calls, and once more between two tasks, whose message cannot be sent then."""
+def test_a_broker_and_a_database_that_are_away_use_up_no_try(stack, leave, come_back, tmp_path):
+    """In the middle of the calls, and once more between two tasks, whose message cannot be sent then.
+
+    `make trigger WAIT=1` follows the run to its end.
+    """
     stack.scale(1)
     stack.demo.behave(latency=0.3)
     name = f"without-{leave}"
-    run_id = start(stack, 60, name)
+    follower = follow(stack, write_csv(tmp_path / f"{name}.csv", 60), OUTPUT=f"{name}.json")
     for calls in (20, 60):
         wait_for_calls(stack, calls)
         stack.compose(leave, "redis", "postgres")
         time.sleep(AWAY)
         stack.compose(come_back, "postgres", "redis")
+    told = follower.communicate(timeout=300)[0].decode()
+    assert follower.returncode == 0, told
+    assert told.count("the run goes on; waiting up to 7 min") == told.count("answered again after ") >= 1, told
+    run_id = told.split(maxsplit=2)[1]
     assert_nothing_lost(stack, run_id, 60, name, repeated=0)
     assert first_tries(stack, run_id)
     stack.compose("up", "--detach", "--wait", "--no-recreate")
