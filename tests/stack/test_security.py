@@ -14,8 +14,8 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from starlette.testclient import TestClient
 
 from include.launch.stack.preflight import SECRETS
+from tests.routes import CHANGING, answered, documented, paths, undocumented
 from tests.stack.conftest import run
-from tests.stack.routes import CHANGING, answered, documented, paths, undocumented
 
 # What Airflow tells anybody, by its design: that it is alive, and its version.
 PUBLIC = {

@@ -1,52 +1,23 @@
 """What a person sees and does in the web UI, in a headless Chromium. SCREENSHOTS=<folder> keeps the pictures."""
 
-import os
 import re
-import shutil
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE = 60_000  # ms
+from tests.browser import PATIENCE, chromium, open_page, take_picture
+
 RUN_PATIENCE = 300_000  # ms; a run of the schedule may be before it
 expect.set_options(timeout=PATIENCE)
 
 
-def find_browser(playwright: Playwright) -> str:
-    """A Chromium: the system's, or the one that Playwright installed."""
-    for name in ("chromium", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    own = playwright.chromium.executable_path
-    if not Path(own).exists():
-        pytest.fail("no browser was found: install Debian's package chromium, or run `playwright install chromium`")
-    return own
-
-
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(playwright), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-def open_page(browser: Browser, web: str) -> Page:
-    """A page that nobody is logged in to."""
-    page = browser.new_context(base_url=web, viewport={"width": 1400, "height": 900}).new_page()
-    page.set_default_timeout(PATIENCE)
-    return page
+    with chromium() as found:
+        if not found:
+            pytest.fail("no browser was found: install Debian's package chromium, or run `playwright install chromium`")
+        yield found
 
 
 def log_in(page: Page, user: str, password: str) -> None:
@@ -83,12 +54,11 @@ def logged_in(browser, stack):
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     """Takes a picture of a page that has loaded."""
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder = tmp_path_factory.mktemp("screenshots")
 
     def take(page: Page, name: str) -> None:
         expect(page.locator(".chakra-skeleton:visible")).to_have_count(0)
-        page.mouse.move(0, 0)  # off what would show a tooltip
-        page.screenshot(path=folder / f"{name}.png", animations="disabled")
+        take_picture(page, name, folder)
 
     return take
 
