@@ -152,6 +152,9 @@ LAYERS, AIRFLOW, SHARED, ALONE, DEMO, DAGS = (contract["name"] for contract in C
     [
         ("include/common/files.py", "import airflow", AIRFLOW),
         ("include/common/files.py", "import include.enrichment.models", LAYERS),
+        ("include/common/files.py", "import include.web.pages", LAYERS),
+        ("include/web/pages.py", "import airflow", AIRFLOW),
+        ("include/web/pages.py", "import include.enrichment.models", LAYERS),
         ("include/enrichment/models.py", "import airflow.sdk", AIRFLOW),
         ("include/enrichment/models.py", "import include.orchestration.pools", LAYERS),
         ("include/enrichment/models.py", "import include.deals.models", LAYERS),
