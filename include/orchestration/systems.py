@@ -42,6 +42,14 @@ class Demo:
 
 
 @dataclass(frozen=True)
+class Page:
+    """A system's pages inside Airflow: `/headrace/<name>`, made by the `build_app(tab, tabs, access)` of `module`."""
+
+    name: str
+    module: str
+
+
+@dataclass(frozen=True)
 class System:
     """A system of Headrace: `include/<name>`, `include/orchestration/<name>` and its files in `dags/`.
 
@@ -52,6 +60,7 @@ class System:
     `modules` are our own that it imports where an edit need not count.
     `runner` is the module whose `RUNNER` (`runner.py` beside this file) lets `make run` and `make trigger` start and
     follow runs of its DAGs; without one they are not started from there.
+    `page` says where its pages are; a system without one is in the overview all the same.
     """
 
     name: str
@@ -59,6 +68,7 @@ class System:
     dags: Mapping[str, tuple[str, ...] | Callable[[], Iterable[str]]]
     models: str = ""
     runner: str = ""
+    page: Page | None = None
     demos: tuple[Demo, ...] = ()
     settings: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
