@@ -47,9 +47,7 @@ def check_worker(broker: str, host: str) -> None:
 
     name = f"celery@{host}"
     try:
-        # The next check is the retry.
-        celery = Celery(broker=broker, broker_transport_options={"max_retries": 1, "interval_start": 0})
-        answers = celery.control.inspect([name], timeout=PING_SECONDS).ping()
+        answers = Celery(broker=broker).control.inspect([name], timeout=PING_SECONDS).ping()
     except Exception as error:  # kombu raises whatever the broker's client does
         raise TransientError(f"the broker does not answer: {type(error).__name__}") from error
     if not answers:
