@@ -95,6 +95,8 @@ def test_a_worker_that_is_cut_off_has_stopped_calling_before_another_one_begins(
         assert stack.demo.stats(keys=0)["peak"] <= IN_FLIGHT
     finally:
         docker("network", "connect", network, victim)
+        health = ("inspect", "--format", "{{.State.Health.Status}}", victim)
+        wait_until(lambda: docker(*health) == "healthy", "a worker that is connected again")
         stack.compose("up", "--detach", "--wait", "--no-recreate", "worker")
 
 
