@@ -53,12 +53,12 @@ def test_three_workers_together_keep_the_rate_limit_and_use_it(stack):
 def test_workers_that_come_in_the_middle_of_a_run_take_its_tasks(stack):
     stack.scale(1)
     stack.demo.behave(latency=0.1)
-    run_id = start(stack, 1500, "scaled")
+    run_id = start(stack, 2500, "scaled")
     wait_for_calls(stack, 100)
     assert stack.demo.stats(keys=0)["peak"] == 2, "a worker takes two tasks here"
     stack.scale(3)
-    assert_nothing_lost(stack, run_id, 1500, "scaled", repeated=0)
-    assert stack.demo.stats(keys=0)["peak"] == 5
+    assert_nothing_lost(stack, run_id, 2500, "scaled", repeated=0)
+    assert 2 < stack.demo.stats(keys=0)["peak"] <= 5
     assert len({task["hostname"] for task in calling(stack, run_id, "csv_processing")}) > 1
 
 
