@@ -31,6 +31,8 @@ def on_dag_run_running(dag_run: "DagRun") -> None:
     session = object_session(dag_run)
     if session is None or not _is_heeded() or not (told := _planned_pools(dag_run)):
         return
+    # First the scheduler's own change: SQLite refuses a transaction that has read, and writes after somebody else has.
+    session.flush()
     # A savepoint: what goes wrong here leaves the scheduler's transaction as it is.
     with session.connection().begin_nested():
         for planning, name in told.items():

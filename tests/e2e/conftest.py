@@ -113,6 +113,11 @@ class Headrace:
         """`make run` with variables such as CSV= and RATE=."""
         return make("run", *(f"{name}={value}" for name, value in variables.items()), home=self.home)
 
+    def dead(self) -> list[str]:
+        """The processes of `make up` that have ended."""
+        running = find_running(Home(self.home))
+        return running.dead() if running else ["everything"]
+
     def last_run(self, dag_id: str = "csv_processing") -> Path:
         """The folder of the newest run."""
         return max((self.storage / "runs" / dag_id).iterdir(), key=lambda path: path.stat().st_mtime_ns)
@@ -122,6 +127,13 @@ class Headrace:
 
     def errors(self, dag_id: str = "csv_processing") -> list[str]:
         return (self.last_run(dag_id) / "errors.csv").read_text("utf-8-sig").splitlines()
+
+
+@pytest.fixture(autouse=True)
+def alive(request):
+    """A test of an Airflow that has lost a process would wait for what cannot come."""
+    if "headrace" in request.fixturenames:
+        assert request.getfixturevalue("headrace").dead() == []
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ def trigger(headrace, dag_id="csv_processing", **conf):
 def ended(headrace, dag_id, run_id):
     """The state of a run once it has ended."""
     while (state := headrace.api.run_state(dag_id, run_id)) not in ("success", "failed"):
+        assert headrace.dead() == []
         time.sleep(0.2)
     return state
 

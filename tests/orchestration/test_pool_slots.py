@@ -1,12 +1,17 @@
 """What tasks cannot ask Airflow about their pool: told by the scheduler, and taken by it from what they answer."""
 
+import contextlib
 import json
+import sqlite3
 from types import SimpleNamespace
 
 import pytest
+from airflow.models.base import Base
 from airflow.models.dagrun import DagRun
 from airflow.models.pool import Pool
-from sqlalchemy import create_engine
+from airflow.models.task_state_store import TaskStateStoreModel
+from airflow.models.tasklog import LogTemplate
+from sqlalchemy import create_engine, event, select
 from sqlalchemy.orm import Session
 
 from include.orchestration import pool_slots
@@ -69,6 +74,41 @@ def test_nobody_is_told_where_airflow_would_not_take_the_answer(dag_run, kept, m
     monkeypatch.setattr(Pool, "get_pool", lambda name, session: SimpleNamespace(slots=20))
     on_dag_run_running(dag_run=dag_run)
     assert kept == {}
+
+
+def test_somebody_else_who_writes_meanwhile_costs_the_scheduler_nothing(tmp_path, monkeypatch):
+    """SQLite refuses at once the first write of a transaction that has read before another one wrote."""
+    monkeypatch.setattr(pool_slots, "_is_heeded", lambda: True)
+    path = tmp_path / "airflow.db"
+    engine = create_engine(f"sqlite:///{path}")
+    tables = (model.__table__ for model in (DagRun, LogTemplate, Pool, TaskStateStoreModel))
+    Base.metadata.create_all(engine, tables=list(tables))
+    other = sqlite3.connect(path, timeout=0)
+    other.execute("PRAGMA journal_mode=WAL")
+    with Session(engine) as session:
+        session.add_all(
+            [
+                Pool(pool="csv_api", slots=20, include_deferred=False),
+                DagRun(dag_id="a", run_id="one", run_type="manual"),
+            ]
+        )
+        session.commit()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def write(connection, cursor, statement, *_):
+        if statement.startswith("INSERT INTO task_state_store"):
+            with contextlib.suppress(sqlite3.OperationalError), other:  # it may have to wait
+                other.execute("UPDATE slot_pool SET description = 'changed'")
+
+    with Session(engine, autoflush=False) as session:  # as the scheduler's
+        run = session.scalars(select(DagRun)).one()
+        run.dag = Tasks()
+        run.state = "running"
+        on_dag_run_running(dag_run=run)
+        session.commit()
+    with Session(engine) as session:
+        assert session.scalars(select(DagRun.state)).one() == "running"
+        assert session.scalars(select(TaskStateStoreModel.value)).one() == "20"
 
 
 def call(map_index=0):

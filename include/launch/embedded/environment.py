@@ -11,6 +11,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from include.common.database import SQLITE_BUSY_TIMEOUT
 from include.common.errors import ConfigError
 from include.orchestration.paths import PROJECT
 
@@ -104,7 +105,8 @@ def airflow_environment(home: Home, port: int, demos: Mapping[str, str], schedul
         # Said here, for Airflow's own default goes wrong where the path holds a `%`.
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.path / "logs"),
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.path / "logs/dag_processor"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.path / 'airflow.db'}",
+        # A scheduler that waits for another writer for longer than the timeout ends; SQLite's own is 5 s.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.path / 'airflow.db'}?timeout={SQLITE_BUSY_TIMEOUT}",
         BUNDLES: json.dumps([bundle, *_bundles(caller)]),
         # AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE=False make up: a lasting Airflow whose DAGs run when triggered only.
         USE_JOB_SCHEDULE: str(schedule and caller.get(USE_JOB_SCHEDULE) != "False"),
