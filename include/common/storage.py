@@ -6,6 +6,7 @@ is here: folders exist in a bucket only by what is in them, and nothing there is
 
 import errno
 import io
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ Place = Path | UPath
 COPY_BYTES = 1024 * 1024
 # Bytes fetched at once where a distant file is read in order; fsspec's own 50 MB would be most of a task's memory.
 READ_AHEAD = 4 * 1024 * 1024
+# Bytes of one part of a file that is uploaded to S3, which allows so many of them.
+PART_BYTES = 8 * 1024 * 1024
+MOST_PARTS = 10_000
 
 
 def place(text: str, base: Path, name: str) -> Place:
@@ -144,7 +148,14 @@ def upload(source: Path, target: Place) -> None:
             shutil.copyfile(source, target)
     else:
         with reaching(target):
-            target.fs.put_file(str(source), target.path)
+            target.fs.put_file(str(source), target.path, **_parts(source, target))
+
+
+def _parts(source: Path, target: UPath) -> dict[str, int]:
+    """How a file goes to a bucket: s3fs of itself would hold ten parts of 50 MB in memory."""
+    if target.protocol not in ("s3", "s3a"):
+        return {}
+    return {"chunksize": max(PART_BYTES, math.ceil(source.stat().st_size / MOST_PARTS)), "max_concurrency": 4}
 
 
 @contextmanager

@@ -82,6 +82,22 @@ def test_what_another_process_writes_is_seen_at_once(s3):
     assert not (here / "x.json").exists()
 
 
+def test_a_large_file_goes_to_a_bucket_in_small_parts(bucket, tmp_path, monkeypatch):
+    sent = []
+    call = type(bucket.fs)._call_s3
+
+    async def count(filesystem, method, *given, **named):
+        sent.append((method, len(named.get("Body", b""))))
+        return await call(filesystem, method, *given, **named)
+
+    monkeypatch.setattr(type(bucket.fs), "_call_s3", count)
+    content = bytes(range(256)) * 4096 * 20
+    (tmp_path / "x").write_bytes(content)
+    upload(tmp_path / "x", bucket / "x")
+    assert (bucket / "x").read_bytes() == content
+    assert [size for method, size in sent if method == "upload_part"] == [8 << 20, 8 << 20, 4 << 20]
+
+
 def test_a_bucket_itself_can_be_the_place(s3):
     here = place(f"s3://{s3.make_bucket()}", Path("/"), "storage")
     (here / "runs" / "x.json").write_bytes(b"{}")
