@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from include.common.errors import BadInputError, quoted
 from include.enrichment.encodings import UNDECODABLE, check_encoding, find_encoding
@@ -20,6 +21,8 @@ SAMPLE_BYTES = 1024 * 1024
 # Characters in one field, and in one physical line: a longer one is a file gone wrong, not data.
 MAX_FIELD = 1024 * 1024
 EXCERPT = 200
+# The error of a row that the file's end breaks off.
+UNCLOSED = "a quote is opened and never closed"
 # A byte order mark, decoded.
 MARK = "\ufeff"
 # How Excel says which delimiter follows.
@@ -55,13 +58,13 @@ class Row:
 
 
 def detect(
-    path: Path, key: str, encoding: str | None = None, delimiter: str | None = None, name: str | None = None
+    path: Path, key: str | None, encoding: str | None = None, delimiter: str | None = None, name: str | None = None
 ) -> Format:
     """Find out how `path` is written; what the caller names is taken as it is.
 
-    `name` stands for the path in messages, where `path` is a copy. `key` helps to tell delimiters apart: the right
-    one yields a column of that name. Raises `BadInputError` where the file cannot be read or is empty, `ConfigError`
-    for an encoding that does not exist.
+    `name` stands for the path in messages, where `path` is a copy. `key`, where it is known, helps to tell delimiters
+    apart: the right one yields a column of that name. Raises `BadInputError` where the file cannot be read or is empty,
+    `ConfigError` for an encoding that does not exist.
     """
     if encoding is not None:
         check_encoding(encoding)
@@ -77,7 +80,7 @@ def detect(
     return Format(encoding, delimiter or _guess_delimiter(text, key))
 
 
-def _guess_delimiter(text: str, key: str) -> str:
+def _guess_delimiter(text: str, key: str | None) -> str:
     """The delimiter under which the sample is most a table: the key column found, then even rows, then many columns."""
     if declared := _DECLARED.match(text):
         return declared.group("delimiter")
@@ -95,19 +98,36 @@ def _guess_delimiter(text: str, key: str) -> str:
         if not rows:
             return False, 0.0, 0
         even = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
-        return key in (name.strip() for name in rows[0]), even if len(rows[0]) > 1 else 0.0, len(rows[0])
+        return any(name.strip() == key for name in rows[0]), even if len(rows[0]) > 1 else 0.0, len(rows[0])
 
     return max(DELIMITERS, key=fitness)
 
 
-class CsvFile:
-    """A CSV file opened for one pass: `columns` (names trimmed), then `rows()`. `name` as for `detect`."""
+class _Beginning(io.FileIO):
+    """The first bytes of a file."""
 
-    def __init__(self, path: Path, form: Format, name: str | None = None) -> None:
+    def __init__(self, path: Path, most: int) -> None:
+        super().__init__(path)
+        self._left = most
+
+    def readinto(self, buffer: Any) -> int:
+        count = super().readinto(memoryview(buffer)[: self._left]) or 0
+        self._left -= count
+        return count
+
+
+class CsvFile:
+    """A CSV file opened for one pass: `columns` (names trimmed), then `rows()`. `name` as for `detect`.
+
+    No more than the first `most` bytes are read.
+    """
+
+    def __init__(self, path: Path, form: Format, name: str | None = None, most: int | None = None) -> None:
         self.name = name or str(path)
         self.form = form
         csv.field_size_limit(MAX_FIELD)
-        self._text = io.TextIOWrapper(path.open("rb"), form.encoding, UNDECODABLE, newline="")
+        stream: BinaryIO = path.open("rb") if most is None else io.BufferedReader(_Beginning(path, most))
+        self._text = io.TextIOWrapper(stream, form.encoding, UNDECODABLE, newline="")
         self._line = 0  # physical lines handed to the CSV reader
         self._record: list[str] = []  # those of the record under way
         self._again: list[str] = []  # lines to hand out once more, the next one last
@@ -193,7 +213,7 @@ class CsvFile:
 
     def _explain(self, error: csv.Error) -> str:
         if "unexpected end of data" in str(error):
-            return "a quote is opened and never closed"
+            return UNCLOSED
         if str(error) == _Overlong.reason:
             return _Overlong.reason
         if "field larger than field limit" in str(error):
