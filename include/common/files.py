@@ -64,7 +64,7 @@ def _renaming(target: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise TransientError(f"`{target}` cannot be written: {error.strerror}") from error
     finally:
@@ -72,7 +72,7 @@ def _renaming(target: Path) -> Iterator[BinaryIO]:
             beside.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have the folder's new entry on the disk as well: a power cut may otherwise bring the old file back."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

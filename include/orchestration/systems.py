@@ -112,6 +112,7 @@ SYSTEMS: tuple[System, ...] = (
             ),
         ),
         runner="include.orchestration.enrichment.runner",
+        settings=("HEADRACE_UPLOAD_MB",),
         libraries=("aiohttp", "pandas"),
         modules=("include.orchestration.enrichment.report", "include.orchestration.enrichment.tasks"),
     ),

@@ -106,3 +106,17 @@ def test_an_extra_that_is_no_object_is_an_error_that_names_the_connection(monkey
     set_connection(monkeypatch, host="x", extra="[1]")
     with pytest.raises(ConfigError, match="connection `csv_api`: its extra must be a JSON object"):
         settings.endpoint(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("given", "megabytes"),
+    [({}, 1024), ({"HEADRACE_UPLOAD_MB": " "}, 1024), ({"HEADRACE_UPLOAD_MB": " 5 "}, 5)],
+)
+def test_the_limit_of_an_upload_is_a_gigabyte_unless_it_is_set(given, megabytes):
+    assert settings.most_upload_bytes(given) == megabytes * 1024 * 1024
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "1g"])
+def test_a_limit_of_an_upload_that_is_no_number_is_named(text):
+    with pytest.raises(ConfigError, match=f"^HEADRACE_UPLOAD_MB is `{text}`; allowed is a whole number from 1$"):
+        settings.most_upload_bytes({"HEADRACE_UPLOAD_MB": text})

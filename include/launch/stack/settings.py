@@ -135,6 +135,7 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "WORKER_CONCURRENCY": _number,
     "PARALLELISM": _number,
     "API_WORKERS": _number,
+    "HEADRACE_UPLOAD_MB": _number,
     "TASK_HEARTBEAT_TIMEOUT": _number,
     "VISIBILITY_TIMEOUT": _number,
     "STATSD_ON": _switch,

@@ -1,15 +1,19 @@
-"""Where the API of a CSV pipeline is, and how to get in."""
+"""What is set for the CSV pipelines: where an API is and how to get in, and how large an upload may be."""
 
 import os
+from collections.abc import Mapping
 
 from include.common.errors import ConfigError
 from include.common.http.endpoint import Endpoint
+from include.common.readers import whole_number
 from include.enrichment.models import Request
 from include.orchestration.connections import find_connection, same_host, with_credentials
 
 DEMO_VARIABLE = "HEADRACE_DEMO_API"
 DEMO_ORIGIN = "the demo API"
 RUN_ORIGIN = "the run's `api_url`"
+UPLOAD_VARIABLE = "HEADRACE_UPLOAD_MB"
+UPLOAD_MB = "1024"
 
 
 def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
@@ -36,6 +40,11 @@ def endpoint(request: Request, api_url: str | None = None) -> Endpoint:
         f"no address of the API: looked at {looked}the connection `{request.connection}` "
         f"(AIRFLOW_CONN_{request.connection.upper()} and the metadata database)" + ", which has no host" * bool(found)
     )
+
+
+def most_upload_bytes(environment: Mapping[str, str] = os.environ) -> int:
+    """What a file that is uploaded may have: `HEADRACE_UPLOAD_MB`; `ConfigError` where that is no number."""
+    return whole_number(UPLOAD_VARIABLE, environment.get(UPLOAD_VARIABLE, "").strip() or UPLOAD_MB) * 1024 * 1024
 
 
 def is_demo(found: Endpoint) -> bool:
