@@ -14,7 +14,7 @@ from include.common.errors import HeadraceError, InterruptedTaskError, Permanent
 from include.common.http.errors import AccessError
 from include.enrichment.caller import Caller, Calls, tell_nobody
 from include.enrichment.guards import Allowance, AlwaysHeld, Lease, Pace
-from include.enrichment.ledger import ChunkLedger, open_segment
+from include.enrichment.ledger import ChunkLedger, Segment, Waited, open_segment
 from include.enrichment.models import Chunk
 from include.enrichment.outcome import Outcome
 from include.enrichment.progress import Progress
@@ -132,8 +132,17 @@ class ChunkCalls:
                 try:
                     return await calls.run(rows, self.in_flight)
                 finally:
+                    await self._note_waits(segment)
                     if chunk.rows > 1:
                         await self.tell(calls.progress())
+
+    async def _note_waits(self, segment: Segment) -> None:
+        """Keep how long the calls waited for their turn, for the run's counts; they are not worth a try."""
+        try:
+            if waited := round(self.pace.waited, 3):
+                await segment.append(Waited(waited))
+        except TransientError as error:
+            log.warning("how long the calls waited was not kept: %s", error)
 
     def _deadline(self) -> float:
         """The deadline as a time of the monotonic clock."""

@@ -10,6 +10,10 @@ class Pace(Protocol):
     def waiting(self) -> float:
         """Seconds until the next call of this process may start; 0 where none waits."""
 
+    @property
+    def waited(self) -> float:
+        """Seconds that its calls have waited, all together."""
+
     async def start(self) -> None:
         """Returns when one call may start."""
 

@@ -49,6 +49,22 @@ class Entry(NamedTuple):
         return encode_line(fields)
 
 
+class Waited(NamedTuple):
+    """How many seconds the calls of a try waited for the rate limit, all together."""
+
+    seconds: float
+
+    def line(self) -> bytes:
+        """As one line of a segment."""
+        return encode_line({"waited": self.seconds})
+
+
+class Line(Protocol):
+    """What a segment is told."""
+
+    def line(self) -> bytes: ...
+
+
 class Segment(Protocol):
     """The entries of one try of one chunk, open for writing. Use as an async context manager."""
 
@@ -56,7 +72,7 @@ class Segment(Protocol):
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def append(self, entry: Entry) -> None:
+    async def append(self, entry: Line) -> None:
         """Returns once the entry survives the end of this process; `TransientError` where it could not be kept."""
 
 
@@ -101,7 +117,7 @@ class FileSegment:
         except OSError as error:  # what could not be written before
             raise _unwritten(self._path, error) from error
 
-    async def append(self, entry: Entry) -> None:
+    async def append(self, entry: Line) -> None:
         """See `Segment`."""
         try:
             self._stream.write(entry.line())
@@ -145,7 +161,7 @@ class ObjectSegment:
         async with self._writing:  # what a cancelled caller no longer waits for
             pass
 
-    async def append(self, entry: Entry) -> None:
+    async def append(self, entry: Line) -> None:
         """See `Segment`."""
         self._lines.append(entry.line())
         if self._next is None:
@@ -180,6 +196,8 @@ class ChunkLedger:
         self._where = array("q", bytes(8 * span))
         self._streams: list[BinaryIO] = []
         self._starts: list[int] = []  # of each stream, as if they stood one behind the other
+        self.calls = 0  # that have ended, over all tries
+        self.waited = 0.0  # seconds that they waited for the rate limit, all together
         named = [path for path in listed(folder, f"{chunk.index:05d}.*.jsonl") if path.name.split(".")[1].isdecimal()]
         found = [path for path in named if _order(path)[0] > after_try]
         self._read(sorted(found, key=_order))
@@ -210,6 +228,11 @@ class ChunkLedger:
         """How many rows stand like this."""
         return self._codes.count(_CODES[status])
 
+    @property
+    def retries(self) -> int:
+        """How many of the calls were beyond a row's first."""
+        return self.calls - (len(self._codes) - self._codes.count(_CODES[None]))
+
     def _read(self, paths: list[Place]) -> None:
         start = 0
         for stream in _opened(paths):
@@ -219,12 +242,15 @@ class ChunkLedger:
             for line in stream:
                 if entry := read_entry(line):
                     self._note(entry, start + position)
+                else:
+                    self.waited += _seconds_waited(line)
                 position += len(line)
             start += position
 
     def _note(self, entry: Entry, where: int) -> None:
         index = entry.n - self._first
         if 0 <= index < len(self._codes):
+            self.calls += 1
             self._codes[index] = _CODES[entry.status]
             self._attempts[index] = min(entry.attempts, MOST_ATTEMPTS)
             self._where[index] = where
@@ -264,3 +290,11 @@ def read_entry(line: bytes) -> Entry | None:
         return None
     whole = type(n) is int and type(attempts) is int and attempts >= 0 and status in _CODES
     return Entry(n, status, attempts, found.get("error"), found.get("answer")) if whole else None
+
+
+def _seconds_waited(line: bytes) -> float:
+    """What a line says of waiting; 0 for one that says nothing of it."""
+    try:
+        return float(decode(line)["waited"])
+    except (ValueError, TypeError, KeyError):
+        return 0.0

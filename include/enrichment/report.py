@@ -26,8 +26,8 @@ class Report:
 
     `outputs` are the first of the `files` that were published,
     `problems` the sentences of the tasks that failed, `first_errors` those of the first rows that did.
-    `callable` and `skipped` are as a `Tally`'s. `partial`: the outputs are a part, `in_place` of the whole
-    or beside the last one.
+    `callable`, `skipped`, `calls`, `retries` and `waited` are as a `Tally`'s. `partial`: the outputs are a part,
+    `in_place` of the whole or beside the last one. `began` is when the folder was made, in seconds since the epoch.
     """
 
     pipeline: str
@@ -46,6 +46,10 @@ class Report:
     note: str | None = None
     callable: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    calls: int = 0
+    retries: int = 0
+    waited: float = 0.0
+    began: float = 0.0
 
     def write(self, folder: RunFolder) -> None:
         """As `report.json` of the run's folder."""
@@ -143,6 +147,10 @@ def report_of(
         note=note,
         callable=found.callable if found else 0,
         skipped=found.skipped if found else {},
+        calls=found.calls if found else 0,
+        retries=found.retries if found else 0,
+        waited=found.waited if found else 0.0,
+        began=folder.began() or 0.0,
     )
 
 

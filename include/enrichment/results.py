@@ -52,12 +52,27 @@ class Settled:
     callable: bool = True
 
 
-def settle(folder: RunFolder, plan: Plan, answers: bool = False) -> Iterator[Settled]:
+@dataclass
+class Effort:
+    """What a run took over all its passes: calls that ended, those beyond a row's first, seconds that they waited."""
+
+    calls: int = 0
+    retries: int = 0
+    waited: float = 0.0
+
+    def add(self, ledger: ChunkLedger) -> None:
+        """What the ledger of one more chunk says."""
+        self.calls += ledger.calls
+        self.retries += ledger.retries
+        self.waited += ledger.waited
+
+
+def settle(folder: RunFolder, plan: Plan, answers: bool = False, effort: Effort | None = None) -> Iterator[Settled]:
     """Every row of the run in the input's order, with its answer where `answers`; in constant memory.
 
-    Calls with no good end count as failed.
+    Calls with no good end count as failed. `effort` is told what the calls took.
     """
-    parts = (_rejected(folder), _kept(folder, answers), _called(folder, plan, answers))
+    parts = (_rejected(folder), _kept(folder, answers), _called(folder, plan, answers, effort or Effort()))
     return heapq.merge(*parts, key=lambda row: row.number)
 
 
@@ -72,12 +87,13 @@ def _kept(folder: RunFolder, answers: bool) -> Iterator[Settled]:
         yield Settled(row.n, row.values, RowStatus.OK, row.attempts, None, *answer)
 
 
-def _called(folder: RunFolder, plan: Plan, answers: bool) -> Iterator[Settled]:
+def _called(folder: RunFolder, plan: Plan, answers: bool, effort: Effort) -> Iterator[Settled]:
     with open_to_read(folder.rows) as rows:
         for chunk in plan.chunks:
             ending = folder.ending(chunk.index)
             left = ending.left if ending else None
             with ChunkLedger(folder.segments, chunk) as ledger:
+                effort.add(ledger)
                 for row in read_rows(rows, chunk):
                     yield _ended(row, ledger, left, answers)
 
@@ -103,7 +119,7 @@ class Tally:
     """How the rows of a run ended, and the first errors of rows that failed.
 
     `callable` rows have no answer and can be called by a redrive; of these, `left` were not called, for the run was cut
-    short. `skipped` has how many were for which reason.
+    short. `skipped` has how many were for which reason. `calls`, `retries` and `waited` are an `Effort`'s.
     """
 
     counts: Counts
@@ -111,6 +127,9 @@ class Tally:
     callable: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     left: int = 0
+    calls: int = 0
+    retries: int = 0
+    waited: float = 0.0
 
     def is_part(self, plan: Plan) -> bool:
         """Whether what was answered is a part of what a whole run would have."""
@@ -126,6 +145,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
     first: list[str] = []
     callable_rows = left = 0
     skipped: Counter[str] = Counter()
+    effort = Effort()
     columns = plan.source.columns
     key = columns.index(plan.key)
     # utf-8-sig: its mark makes spreadsheets read the file as UTF-8.
@@ -136,7 +156,7 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
         carried = carried_outcome(columns)
         kept = [index for index, column in enumerate(columns) if column not in carried]
         writer.writerow([*(columns[index] for index in kept), *OUTCOME])
-        for row in settle(folder, plan):
+        for row in settle(folder, plan, effort=effort):
             ended[row.status] += 1
             if row.status is RowStatus.OK:
                 continue
@@ -151,7 +171,16 @@ def tally(folder: RunFolder, plan: Plan) -> Tally:
         text.flush()
         text.detach()
     counts = Counts(sum(ended.values()), ended[RowStatus.OK], ended[RowStatus.FAILED], ended[RowStatus.SKIPPED])
-    found = Tally(counts, first, callable_rows, dict(skipped.most_common()), left)
+    found = Tally(
+        counts,
+        first,
+        callable_rows,
+        dict(skipped.most_common()),
+        left,
+        effort.calls,
+        effort.retries,
+        round(effort.waited, 3),
+    )
     write_json(folder.tally, asdict(found))
     return found
 

@@ -99,6 +99,11 @@ class RunFolder:
             make_folder(folder)
         write_json(self.mark, {"run": self.run_id, "began": time.time()})
 
+    def began(self) -> float | None:
+        """When `create` was called last (epoch), None where it was not."""
+        found = read_json(self.mark)
+        return None if found is None else float(found["began"])
+
     def write_plan(self, plan: Plan) -> None:
         """From here on the run can be called."""
         write_json(self._plan, asdict(plan))

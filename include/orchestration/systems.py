@@ -111,6 +111,7 @@ SYSTEMS: tuple[System, ...] = (
                 },
             ),
         ),
+        models="include.enrichment.tables",
         runner="include.orchestration.enrichment.runner",
         settings=("HEADRACE_UPLOAD_MB",),
         libraries=("aiohttp", "pandas"),

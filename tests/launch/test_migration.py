@@ -96,8 +96,8 @@ def test_a_system_with_models_has_a_branch_beside_them(home, tmp_path, monkeypat
     migration.migrate(home, Migration(revision="toys@base"))
     assert "boxes" not in tables(f"sqlite:///{home.path / 'headrace.db'}")
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "the application database is at `0004`, `toys_0001`",
-        "the application database is at `0004`",
+        "the application database is at `0004`, `enrichment_0001`, `toys_0001`",
+        "the application database is at `0004`, `enrichment_0001`",
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 from include.common.schema import migrate
 from include.demo_api.faults import Fault
 from include.demo_api.server import DemoApi
+from include.launch.branches import branches
 from tests.stand_ins.airflow import AirflowStandIn
 from tests.stand_ins.serving import serving
 from tests.stand_ins.telegram import TelegramStandIn
@@ -42,7 +43,7 @@ def demo(monkeypatch):
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory):
     path = tmp_path_factory.mktemp("application") / "headrace.db"
-    migrate(f"sqlite:///{path}")
+    migrate(f"sqlite:///{path}", branches=branches())
     return path
 
 

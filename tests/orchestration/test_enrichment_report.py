@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -13,6 +14,7 @@ from include.common.database import connect
 from include.common.errors import BadInputError, PermanentError
 from include.common.names import file_name
 from include.enrichment import report as summary
+from include.enrichment.history import History
 from include.orchestration.enrichment import report as module
 from include.orchestration.enrichment.report import RunReportOperator, budget_key, make_report
 from include.orchestration.environment import database_url
@@ -170,6 +172,57 @@ def test_without_telegram_the_task_is_skipped_after_its_report(airflow, demo, no
     with pytest.raises(AirflowSkipException, match="nobody is told: no connection `telegram_default`"):
         notify(run)
     assert json.loads(report.read_text())["state"] == "success"
+
+
+def kept_of(*runs):
+    return History(connect(database_url())).of(PIPELINE.name, [run.run_id for run in runs])
+
+
+def test_what_a_run_came_to_is_kept(airflow, demo, tmp_path):
+    demo.behave({"fault": "status", "status": 404, "keys": ["004"]})
+    before = datetime.now(UTC)
+    run = airflow.run(PIPELINE, output=str(tmp_path / "out.json"), limit=20)
+    kept = kept_of(run)[run.run_id]
+    assert (kept.state, kept.rows, kept.ok, kept.failed, kept.skipped) == ("success", 20, 19, 1, 0)
+    assert (kept.calls, kept.retries, kept.files, kept.partial) == (20, 0, 1, False)
+    assert before <= kept.ended_at <= datetime.now(UTC)
+
+
+def test_a_redrive_is_kept_with_its_own_calls_only(airflow, demo):
+    demo.behave({"fault": "status", "status": 404, "keys": ["004"]})
+    first = airflow.run(PIPELINE, limit=20)
+    demo.behave()
+    second = airflow.run(PIPELINE, retry_failed_of=first.run_id)
+    assert (kept_of(second)[second.run_id].ok, kept_of(second)[second.run_id].calls) == (20, 1)
+
+
+def test_a_run_that_failed_before_its_plan_is_kept_without_rows(airflow, telegram):
+    run = airflow.run(PIPELINE, source="/nowhere.csv")
+    kept = kept_of(run)[run.run_id]
+    assert (kept.state, kept.rows, kept.calls) == ("failed", 0, 0)
+
+
+def test_a_dry_run_is_kept_as_one(airflow, demo):
+    run = airflow.run(PIPELINE, dry_run=True)
+    assert (kept_of(run)[run.run_id].state, kept_of(run)[run.run_id].rows) == ("dry run", 0)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg2://me@127.0.0.1:9/headrace?connect_timeout=1", "sqlite:////nowhere/headrace.db", "?"]
+)
+def test_a_database_that_is_away_fails_no_run_that_ends(airflow, demo, telegram, notify, monkeypatch, capsys, url):
+    run = airflow.run(PIPELINE, limit=1)
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+    notify(run)
+    assert "the run's counts were not kept: the application database" in capsys.readouterr().out
+    assert len(telegram.messages) == 2
+
+
+def test_what_a_run_came_to_stays_known_where_its_folder_is_removed(airflow, demo, telegram, notify, tmp_path, storage):
+    runs = [airflow.run(PIPELINE, output=str(tmp_path / "out.json"), limit=1) for _ in range(4)]
+    notify(runs[-1], replace(PIPELINE, keep_runs=2))
+    assert len(list((storage / "runs" / PIPELINE.name).iterdir())) == 2
+    assert [one.calls for one in kept_of(*runs).values()] == [1] * 4
 
 
 def test_old_runs_are_removed_with_their_budgets_and_airflow_is_asked_once(

@@ -56,6 +56,7 @@ class Pace:
         self._said_at = float("-inf")
         self._closed = False
         self.given_up = 0  # starts that came too late for the workers that waited for them
+        self.waited = 0.0  # seconds, all calls together
 
     async def start(self) -> None:
         """Return when one call may start; it must start right then.
@@ -64,6 +65,13 @@ class Pace:
         """
         if not self._waiters and self._take(self._clock()):
             return
+        began = self._clock()
+        try:
+            await self._wait()
+        finally:
+            self.waited += self._clock() - began
+
+    async def _wait(self) -> None:
         first = True
         while True:
             waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()

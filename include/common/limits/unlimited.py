@@ -30,6 +30,7 @@ class Unlimited:
         self._clock, self._sleep, self._thread = clock, sleep, thread
         self._look_at = self._paused_until = float("-inf")
         self._held = 0  # workers in a pause
+        self.waited = 0.0  # seconds, all calls together
 
     async def start(self) -> None:
         """At once, or at the end of the pause. Raises `TransientError` where the database does not answer."""
@@ -41,10 +42,12 @@ class Unlimited:
             if (left := self._paused_until - now) <= 0:
                 return
             self._held += 1
+            began = self._clock()
             try:
                 await self._sleep(left)
             finally:
                 self._held -= 1
+                self.waited += self._clock() - began
 
     async def defer(self, seconds: float) -> None:
         """No call starts for `seconds`."""

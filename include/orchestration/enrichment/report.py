@@ -12,6 +12,7 @@ from include.common.errors import HeadraceError
 from include.common.limits.budget import Budgets
 from include.common.telegram import escape
 from include.common.text import one_line
+from include.enrichment.history import History, counts_of
 from include.enrichment.models import Pipeline
 from include.enrichment.report import Report, report_of
 from include.enrichment.retention import prune
@@ -39,7 +40,7 @@ def seconds_since_start(context: Context) -> float:
 
 
 class RunReportOperator(HeadraceTelegramOperator):
-    """Writes what a run came to as `report.json`, tells Telegram, and ends as the run did.
+    """Writes what a run came to as `report.json`, tells Telegram, keeps the counts, and ends as the run did.
 
     For use as a teardown that counts for the run: it runs in any case, and a run that somebody marked as failed, or
     whose tasks were skipped for that, stays failed. A message that cannot be sent is logged and fails nothing.
@@ -60,11 +61,19 @@ class RunReportOperator(HeadraceTelegramOperator):
             self.log.error("the report was not written: %s", _said(error))
             self.text += "\n" + escape(one_line(f"the report could not be written: {_said(error)}"))
         untold = self._tell(context)
+        self._keep(report)
         self._prune(context)
         if report.state == "failed":
             raise AirflowFailException("; ".join(report.problems))
         if untold:
             raise untold
+
+    def _keep(self, report: Report) -> None:
+        """Keep what the run came to in the application database, for pages and metrics."""
+        try:
+            History(connect(environment.database_url())).keep(counts_of(report, datetime.now(UTC)))
+        except Exception as error:  # noqa: BLE001 (the run itself is over)
+            self.log.error("the run's counts were not kept: %s", _said(error))
 
     def _prune(self, context: Context) -> None:
         """Remove the folders of old runs; what fails is tried again after the next run."""

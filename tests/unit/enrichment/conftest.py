@@ -10,7 +10,7 @@ from upath import UPath
 
 from include.common.storage import Place, remove_folder
 from include.enrichment.job import Job
-from include.enrichment.ledger import Entry, open_segment
+from include.enrichment.ledger import Line, open_segment
 from include.enrichment.models import Chunk, Pipeline, Request
 from include.enrichment.planner import Capacity, make_plan
 from include.enrichment.results import Settled, settle
@@ -71,7 +71,7 @@ class Planning:
         earlier, self.folder = self.folder, self.run_folder(run_id)
         return self.plan(**{"retry": earlier, "limit": earlier.read_plan().limit} | choices)
 
-    def answered(self, *entries: Entry, chunk: int = 0, try_number: int = 1) -> None:
+    def answered(self, *entries: Line, chunk: int = 0, try_number: int = 1) -> None:
         """Write entries as a task of the chunk does."""
 
         async def write() -> None:

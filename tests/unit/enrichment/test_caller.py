@@ -93,7 +93,7 @@ class EvenPace:
         self.time = time
         self.interval = interval
         self.next_at = self.paused_until = 0.0
-        self.waiting = 0.0
+        self.waiting = self.waited = 0.0
         self.deferred: list[float] = []
 
     async def start(self) -> None:

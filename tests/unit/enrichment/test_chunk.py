@@ -10,7 +10,7 @@ from include.common.errors import InterruptedTaskError, PermanentError, Transien
 from include.common.http.errors import AccessError, UnreachableError
 from include.enrichment import breaker
 from include.enrichment.chunk import ChunkCalls, Try
-from include.enrichment.ledger import FileSegment
+from include.enrichment.ledger import FileSegment, Waited
 from include.enrichment.models import RowStatus
 from include.enrichment.results import settle, tally
 
@@ -33,12 +33,15 @@ class Api:
 
 
 class NoLimit:
-    """Every call starts at once."""
+    """Every call starts at once; `each` is how long it is said to have waited."""
 
     waiting = 0.0
 
+    def __init__(self, each=0.0):
+        self.each, self.waited = each, 0.0
+
     async def start(self):
-        return
+        self.waited += self.each
 
     async def defer(self, seconds):
         return
@@ -75,6 +78,9 @@ class Scene:
         plan, attempt = self.folder.read_plan(), Try(number, max_tries)
         return await ChunkCalls(self.folder, plan, self.chunks[chunk], attempt, **parts).run(self.api)
 
+    def tallied(self):
+        return tally(self.folder, self.folder.read_plan())
+
     def ended(self):
         return [(row.status, row.attempts) for row in settle(self.folder, self.folder.read_plan())]
 
@@ -94,6 +100,44 @@ async def test_a_retry_calls_only_the_rows_that_have_no_end_yet(scene):
     await scene.run(2)
     assert scene.api.calls == ["1", "2", "3", "1"]
     assert scene.ended() == [(OK, 2), (FAILED, 1), (OK, 1)]
+
+
+async def test_the_calls_of_all_tries_and_what_they_waited_are_in_the_runs_tally(scene):
+    scene.api.answers |= {"1": TransientError("500"), "2": PermanentError("404")}
+    with pytest.raises(TransientError):
+        await scene.run(1, pace=NoLimit(each=30.5))
+    scene.api.answers.clear()
+    await scene.run(2, pace=NoLimit(each=2.0))
+    found = scene.tallied()
+    assert (found.calls, found.retries, found.waited) == (4, 1, 3 * 30.5 + 2.0)
+
+
+async def test_the_calls_of_a_chunk_that_was_cleared_are_all_counted(scene):
+    await scene.run(1, max_tries=3, pace=NoLimit(each=1.0))
+    await scene.run(2, max_tries=4, pace=NoLimit(each=1.0))
+    found = scene.tallied()
+    assert (found.counts.ok, found.calls, found.retries, found.waited) == (3, 6, 3, 6.0)
+
+
+async def test_what_the_calls_of_a_try_waited_is_kept_where_its_credentials_are_refused(scene):
+    scene.api.answers["2"] = AccessError("401")
+    with pytest.raises(AccessError):
+        await scene.run(1, pace=NoLimit(each=5.0))
+    assert scene.tallied().waited == 10.0
+
+
+async def test_waits_that_cannot_be_kept_cost_a_warning_and_no_try(scene, monkeypatch, caplog):
+    append = FileSegment.append
+
+    async def full(self, line):
+        if isinstance(line, Waited):
+            raise TransientError("no space left")
+        await append(self, line)
+
+    monkeypatch.setattr(FileSegment, "append", full)
+    await scene.run(1, pace=NoLimit(each=5.0))
+    assert "how long the calls waited was not kept: no space left" in caplog.text
+    assert (scene.ended(), scene.tallied().waited) == ([(OK, 1)] * 3, 0.0)
 
 
 async def test_a_long_key_does_not_push_the_reason_out_of_the_message(planning):

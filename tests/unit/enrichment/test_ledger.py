@@ -17,7 +17,15 @@ from upath import UPath
 from include.common.errors import TransientError
 from include.common.storage import listed
 from include.enrichment import ledger
-from include.enrichment.ledger import MOST_ATTEMPTS, ChunkLedger, Entry, FileSegment, open_segment, read_entry
+from include.enrichment.ledger import (
+    MOST_ATTEMPTS,
+    ChunkLedger,
+    Entry,
+    FileSegment,
+    Waited,
+    open_segment,
+    read_entry,
+)
 from include.enrichment.models import Chunk, RowStatus
 
 pytest_plugins = ["tests.s3"]
@@ -53,6 +61,23 @@ def entries(folder, first=1, last=9, index=0, after_try=0) -> list[Entry]:
     """What the ledger of a chunk gives, in the order of the rows."""
     with ChunkLedger(folder, chunk_of(first, last, index), after_try) as ledger:
         return [read_entry(ledger.line(n)) for n in range(first, last + 1) if ledger.status(n)]
+
+
+def test_every_call_that_ended_is_counted_and_what_the_calls_waited(folder):
+    write(folder, Entry(1, RETRY, 1, "500"), Entry(2, OK, 1), Waited(30.5))
+    write(folder, Entry(1, RETRY, 2, "500"), Entry(1, OK, 3), Waited(2.25), try_number=2)
+    write(folder, Entry(12, OK, 1), chunk=1)
+    with ChunkLedger(folder, chunk_of(1, 9)) as ledger:
+        assert (ledger.calls, ledger.retries, ledger.waited) == (4, 2, 32.75)
+        assert [ledger.attempts(n) for n in (1, 2, 3)] == [3, 1, 0]
+
+
+def test_lines_that_say_nothing_are_no_calls_and_no_waits(folder):
+    write(folder, Entry(1, OK, 1))
+    name = "00000.001.ffffffffffffffff.00000009.jsonl" if not isinstance(folder, Path) else "00000.002.jsonl"
+    (folder / name).write_bytes(b'{"waited": "long"}\n[]\n{"waited": [1]}\n7\n{"n": 2, "sta')
+    with ChunkLedger(folder, chunk_of(1, 9)) as ledger:
+        assert (ledger.calls, ledger.retries, ledger.waited) == (1, 0, 0.0)
 
 
 def test_what_was_appended_is_read_back(folder):

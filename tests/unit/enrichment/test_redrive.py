@@ -250,3 +250,11 @@ def test_limit_and_rows_beyond_it_stay_as_they_were(planning):
     planning.redrive("manual__2")
     assert (planning.made.limit, planning.made.rows) == (3, 3)
     assert [row.number for row in planning.settled()] == [1, 2, 3]
+
+
+def test_rows_that_are_kept_are_no_calls_of_this_run(first_run):
+    first_run.redrive("manual__2", **{"pipeline": {"single_rows": 0}, "tasks": 1})
+    first_run.answered(Entry(3, OK, 1, answer=3), Entry(5, RETRY, 1, "500"))
+    first_run.answered(Entry(5, OK, 2, answer=5), try_number=2)
+    found = tally(first_run.folder, first_run.made)
+    assert (found.counts.ok, found.calls, found.retries) == (3, 3, 1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from include.common.errors import PermanentError
 from include.enrichment import results
-from include.enrichment.ledger import Entry
+from include.enrichment.ledger import Entry, Waited
 from include.enrichment.models import Counts, RowStatus
 from include.enrichment.reader import CsvFile, detect
 from include.enrichment.records import Published
@@ -288,6 +288,27 @@ def test_a_tally_is_kept_for_the_steps_behind(planning):
     planning.plan(MIXED)
     found = tallied(planning)
     assert read_tally(planning.folder) == found
+
+
+def test_calls_are_counted_over_all_chunks_and_rows_never_called_are_none(planning):
+    planning.plan(MIXED)
+    planning.answered(Entry(1, RETRY, 1, "500"), Entry(1, RETRY, 2, "500"), Waited(1.5), chunk=0)
+    planning.answered(Entry(1, OK, 3, answer=1), Waited(2.0), chunk=0, try_number=2)
+    planning.answered(Entry(3, FAILED, 1, "404"), Waited(0.25), chunk=1)
+    found = tallied(planning)
+    assert (found.calls, found.retries, found.waited) == (4, 2, 3.75)
+    assert read_tally(planning.folder) == found
+
+
+def test_a_tally_of_an_earlier_version_is_read(planning):
+    planning.plan(MIXED)
+    tallied(planning)
+    old = json.loads(planning.folder.tally.read_text())
+    for name in ("calls", "retries", "waited"):
+        del old[name]
+    planning.folder.tally.write_text(json.dumps(old))
+    found = read_tally(planning.folder)
+    assert (found.calls, found.retries, found.waited) == (0, 0, 0.0)
 
 
 def test_a_run_that_was_not_settled_has_no_tally(planning):

@@ -330,6 +330,29 @@ async def test_the_seconds_to_the_next_start_are_told(limiter, time, workers):
     assert pace.waiting == 0
 
 
+async def test_the_seconds_that_calls_waited_are_summed_over_all_of_them(limiter, time, workers):
+    pace = pace_of(limiter, time)
+    workers.come(pace, 3)
+    await time.pass_by(70)
+    assert workers.started == [0.0, 30.5, 61.0]
+    assert pace.waited == pytest.approx(30.5 + 61.0, abs=0.01)
+
+
+async def test_a_call_that_gave_up_waiting_has_waited_all_the_same(limiter, time, workers):
+    pace = pace_of(limiter, time)
+    _, second = workers.come(pace, 2)
+    await time.pass_by(10)
+    second.cancel()
+    await time.pass_by(100)
+    assert pace.waited == pytest.approx(10.0, abs=0.01)
+
+
+async def test_a_start_that_was_held_already_is_no_wait(limiter, time, workers):
+    pace = pace_of(limiter, time, HUNDRED_THOUSAND_A_SECOND)
+    await pace.start()
+    assert pace.waited == 0
+
+
 async def test_a_long_wait_is_one_line_for_all_who_wait(limiter, time, workers, caplog):
     caplog.set_level(logging.INFO)
     workers.come(pace_of(limiter, time), 4)

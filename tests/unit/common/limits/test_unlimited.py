@@ -92,3 +92,13 @@ async def test_the_row_is_looked_at_once_in_a_while_however_many_calls_there_are
     time.stall(LOOK_EVERY)
     await pace.start()
     assert limiter.looks == 2
+
+
+async def test_the_seconds_that_calls_waited_in_pauses_are_summed_over_all_of_them(time):
+    pace = paces(time)
+    await pace.start()
+    await pace.defer(10)
+    asking = [asyncio.create_task(pace.start()) for _ in range(2)]
+    await time.pass_by(10)
+    assert all(one.done() for one in asking)
+    assert pace.waited == pytest.approx(20)
