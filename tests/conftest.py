@@ -12,7 +12,8 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
 for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
     os.environ.pop(name, None)
-for name in ("API_URL", "BOT_TOKEN", "CHAT_ID", "HEADRACE_STORAGE", "HEADRACE_DATABASE_URL", "HEADRACE_DEMO_API"):
+SETTINGS = ("HEADRACE_STORAGE", "HEADRACE_DATABASE_URL", "HEADRACE_DEMO_API", "HEADRACE_METRICS_TOKEN")
+for name in ("API_URL", "BOT_TOKEN", "CHAT_ID", *SETTINGS):
     os.environ.pop(name, None)
 
 pytest_plugins = ["tests.databases"]

@@ -61,6 +61,7 @@ class System:
     `runner` is the module whose `RUNNER` (`runner.py` beside this file) lets `make run` and `make trigger` start and
     follow runs of its DAGs; without one they are not started from there.
     `page` says where its pages are; a system without one is in the overview all the same.
+    `measure` is the module whose `measure(dag_ids)` gives Prometheus's metrics of these of its DAGs.
     """
 
     name: str
@@ -69,6 +70,7 @@ class System:
     models: str = ""
     runner: str = ""
     page: Page | None = None
+    measure: str = ""
     demos: tuple[Demo, ...] = ()
     settings: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -114,6 +116,7 @@ SYSTEMS: tuple[System, ...] = (
         models="include.enrichment.tables",
         runner="include.orchestration.enrichment.runner",
         settings=("HEADRACE_UPLOAD_MB",),
+        measure="include.orchestration.enrichment.metrics",
         libraries=("aiohttp", "pandas"),
         modules=("include.orchestration.enrichment.report", "include.orchestration.enrichment.tasks"),
     ),

@@ -67,7 +67,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request, begun = Request(scope, receive), False
-        public = request.method in READING and _path(scope).startswith(PUBLIC)
+        public = request.method in READING and path_of(scope).startswith(PUBLIC)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal begun
@@ -113,6 +113,6 @@ def _is_own(request: Request) -> bool:
     return same and headers.get("hx-request") == "true"
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     """The path below the application's own root."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))

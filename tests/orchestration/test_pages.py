@@ -1,18 +1,28 @@
 """What the plugin mounts, with Airflow's own simple auth manager: every route of every application."""
 
+from datetime import UTC, datetime
+
 import pytest
 from airflow.api_fastapi.app import create_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families as parse_metrics
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
+from include.common.database import connect
+from include.common.schema import migrate
+from include.enrichment.history import History, counts_of
+from include.enrichment.models import Counts
+from include.enrichment.report import Report
+from include.launch.branches import branches
 from include.orchestration import access, pages, systems
 from include.orchestration.systems import Page, System
 from include.web.overview import DagState
 from tests.html import parse, text_of
 from tests.routes import CHANGING, answered, paths, undocumented
 
+TOKEN = "kqz81-kqz82-kqz83"
 TOY = System("toys", "Toys", {"toys.py": ("toy",)}, page=Page("toys", "tests.stand_ins.toy_page"))
 LOGGED_OUT = access.user_of
 
@@ -52,6 +62,27 @@ def mounted():
 
 
 @pytest.fixture
+def _counted(monkeypatch, new_history):
+    """A run of each DAG has ended."""
+    for dag_id in ("csv_processing", "symbol_processing"):
+        report = Report(dag_id, "manual__1", "success", 2.0, Counts(3, 2, 1, 0), calls=4, retries=1)
+        new_history.keep(counts_of(report, datetime.now(UTC)))
+
+
+@pytest.fixture
+def new_history(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'headrace.db'}"
+    migrate(url, branches=branches())
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+    return History(connect(url))
+
+
+@pytest.fixture
+def _token(monkeypatch):
+    monkeypatch.setenv("HEADRACE_METRICS_TOKEN", TOKEN)
+
+
+@pytest.fixture
 def client(mounted):
     airflow = FastAPI()
     for prefix, app in mounted.items():
@@ -62,9 +93,12 @@ def client(mounted):
 @pytest.fixture
 def routes(mounted):
     found = [route for prefix, app in mounted.items() for route in undocumented(paths(app, prefix))]
-    assert {"GET /headrace/", "GET /headrace/openapi.json", "POST /headrace/toys/toys/{toy}"} <= {
-        route.name for route in found
-    }
+    assert {
+        "GET /headrace/",
+        "GET /headrace/metrics",
+        "GET /headrace/openapi.json",
+        "POST /headrace/toys/toys/{toy}",
+    } <= {route.name for route in found}
     return found
 
 
@@ -116,3 +150,47 @@ def test_the_overview_shows_every_system_and_a_tab_for_those_that_have_a_page(cl
         ("Overview", "/headrace/"),
         ("Toys", "/headrace/toys/"),
     ]
+
+
+def counted(client, headers):
+    """How many calls the metrics tell of each DAG."""
+    answer = client.get("/headrace/metrics", headers=headers)
+    assert answer.status_code == 200
+    found = [one for family in parse_metrics(answer.text) for one in family.samples]
+    return {one.labels["dag_id"]: one.value for one in found if one.name == "headrace_csv_calls_total"}
+
+
+@pytest.mark.usefixtures("_counted", "_token")
+def test_the_scrape_token_reads_the_metrics_of_all_dags_and_no_other_route(client, routes):
+    assert counted(client, user(TOKEN)) == {"csv_processing": 4, "symbol_processing": 4}
+    opened = answered(client, routes, user(TOKEN))
+    assert {name: status for name, status in opened.items() if "metrics" in name} == {"GET /headrace/metrics": 200}
+
+
+@pytest.mark.usefixtures("_counted", "_token")
+def test_with_airflows_own_login_a_wrong_token_reads_nothing_and_the_right_one_the_metrics_only(monkeypatch):
+    monkeypatch.setattr(access, "user_of", LOGGED_OUT)
+    mounted = {one["url_prefix"]: one["app"] for one in pages.applications()}
+    airflow = FastAPI()
+    for prefix, app in mounted.items():
+        airflow.mount(prefix, app)
+    client = TestClient(airflow, raise_server_exceptions=False)
+    every = [route for prefix, app in mounted.items() for route in undocumented(paths(app, prefix))]
+    assert client.get("/headrace/metrics", headers=user("wrong")).status_code == 401
+    assert answered(client, every, user("wrong")) == {}
+    assert answered(client, every, user(TOKEN)) == {"GET /headrace/metrics": 200}
+
+
+@pytest.mark.usefixtures("_counted")
+def test_a_user_sees_the_metrics_of_the_dags_that_he_may_see(monkeypatch, client):
+    assert counted(client, user("viewer")) == {"csv_processing": 4, "symbol_processing": 4}
+    monkeypatch.setattr(access, "may", lambda method, user, dag_id: dag_id == "symbol_processing")
+    assert counted(client, user("viewer")) == {"symbol_processing": 4}
+
+
+def test_without_a_database_the_metrics_are_a_sentence_and_the_overview_lives(monkeypatch, client):
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "postgresql+psycopg2://me@127.0.0.1:9/headrace?connect_timeout=1")
+    answer = client.get("/headrace/metrics", headers=user("viewer"))
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("the application database cannot be used for the totals of the runs: ")
+    assert client.get("/headrace/", headers=user("viewer")).status_code == 200
