@@ -71,6 +71,7 @@ JWT_SECRET=$(secret 48)
 API_SECRET_KEY=$(secret 48)
 ADMIN_PASSWORD=$(secret 15)
 VIEWER_PASSWORD=$(secret 15)
+HEADRACE_METRICS_TOKEN=$(secret 24)
 
 # Without an API of your own the demo API answers. With one: set API_URL, and empty these two.
 COMPOSE_PROFILES=demo
@@ -81,9 +82,15 @@ EOF
   echo "wrote secrets to $(realpath "$ENV_LOCAL") (for your eyes only; it is in no repository)"
 }
 
+add_metrics_token() { # to a file that an earlier release wrote
+  grep -qE '^[ \t]*(export[ \t]+)?HEADRACE_METRICS_TOKEN[ \t]*=' "$ENV_LOCAL" ||
+    printf '\nHEADRACE_METRICS_TOKEN=%s\n' "$(secret 24)" >>"$ENV_LOCAL"
+}
+
 up() {
   need_docker
   [[ -e $ENV_LOCAL ]] || write_secrets
+  add_metrics_token
   compose build --quiet
   # The new settings in the new image, before anything that runs is touched.
   compose run --rm --no-deps -T preflight || die "the settings are refused; nothing was started or changed"

@@ -1,4 +1,4 @@
-"""What becomes of Airflow's metrics on the way to the dashboard: deploy/monitoring, as the programs there read it."""
+"""What becomes of Airflow's metrics, and of ours, on the way to the dashboard: the files of deploy/monitoring."""
 
 import json
 import re
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from include.enrichment.history import Totals
+from include.orchestration.enrichment.metrics import metrics
 
 PROJECT = Path(__file__).resolve().parents[1]
 FILES = PROJECT / "deploy" / "monitoring"
@@ -71,6 +74,15 @@ def exported(metrics: Iterable[Metric], rules: list[dict[str, Any]] = RULES) -> 
         for suffix, more in SERIES[metric.kind].items():
             labels = metric.labels | rule.get("labels", {}).keys() | more
             found.setdefault(re.sub(r"\W", "_", name) + suffix, set()).update(labels)
+    return found
+
+
+def measured() -> dict[str, set[str]]:
+    """The series of `/headrace/metrics`, with their labels, once a run has ended."""
+    found: dict[str, set[str]] = {}
+    for family in metrics(["csv_processing"], [Totals("csv_processing", "success", runs=1)]):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
     return found
 
 

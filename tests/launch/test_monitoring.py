@@ -4,12 +4,15 @@ import re
 import subprocess
 from datetime import UTC, datetime
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import yaml
 from airflow._shared.observability.metrics.metrics_registry import YAML_REGISTRY_PATH, read_metrics_yaml
 from airflow.dag_processing import manager
 
+from include.web.metrics import PATH
+from include.web.pages import ROOT
 from tests.monitoring import (
     ALERTS,
     COMPOSE,
@@ -21,6 +24,7 @@ from tests.monitoring import (
     asked,
     exported,
     match,
+    measured,
     problems,
     questions,
 )
@@ -45,8 +49,13 @@ ASKED = list(questions())
 OF_PROFILES = {name: service for name, service in COMPOSE["services"].items() if "profiles" in service}
 
 
-def test_the_dashboard_asks_for_series_and_labels_that_airflow_and_the_exporter_make():
-    assert problems(ASKED, exported(REGISTRY)) == []
+def test_the_dashboard_asks_for_series_and_labels_that_airflow_and_the_exporter_make_or_we_do():
+    assert problems(ASKED, exported(REGISTRY) | measured()) == []
+
+
+def test_the_dashboard_shows_each_of_our_own_metrics():
+    shown = set().union(*(asked(expression)[0] for expression in ASKED))
+    assert measured().keys() - shown == set()
 
 
 def test_the_alerts_are_on_series_and_labels_that_airflow_and_the_exporter_make():
@@ -83,11 +92,13 @@ def test_an_alert_looks_further_back_than_a_few_scrapes_and_asks_for_a_state_tha
         ('airflow_pool_open_slots{pool="csv_api"}', "airflow_pool_open_slots by pool"),
         ("sum by (dag_id, pool_name) (airflow_pool_open_slots)", "airflow_pool_open_slots by dag_id"),
         ("sum by (le) (airflow_task_duration_seconds_count)", "airflow_task_duration_seconds_count by le"),
+        ("sum(increase(headrace_csv_rows[5m]))", "headrace_csv_rows"),
+        ("sum by (state) (headrace_csv_rows_total)", "headrace_csv_rows_total by state"),
         ("airflow_dagbag_size - airflow_dag_processing_processes_total", "airflow_dag_processing_processes_total"),
     ],
 )
 def test_a_series_or_label_that_is_not_there_is_found(expression, problem):
-    assert problems([expression], exported(REGISTRY)) == [problem]
+    assert problems([expression], exported(REGISTRY) | measured()) == [problem]
 
 
 def test_the_dashboard_shows_what_it_is_for():
@@ -161,13 +172,39 @@ def test_the_programs_find_each_other():
         for group in job["static_configs"]
         for target in group["targets"]
     ]
-    assert hosts == ["statsd-exporter"]
-    assert {*hosts, "prometheus", "grafana"} <= OF_PROFILES.keys()
+    assert hosts == ["statsd-exporter", "api-server"]
+    assert {"statsd-exporter", "prometheus", "grafana"} <= OF_PROFILES.keys()
     (source,) = yaml.safe_load((FILES / "grafana/datasources/prometheus.yaml").read_text("utf-8"))["datasources"]
     assert source["url"] == "http://prometheus:9090"
     assert source["jsonData"]["timeInterval"] == prometheus["global"]["scrape_interval"]
     asking = [*DASHBOARD["panels"], *DASHBOARD["templating"]["list"]]
     assert {(one["datasource"]["type"], one["datasource"]["uid"]) for one in asking} == {("prometheus", source["uid"])}
+
+
+def test_prometheus_opens_our_metrics_with_the_token_that_its_container_writes():
+    prometheus = yaml.safe_load((FILES / "prometheus.yml").read_text("utf-8"))
+    (job,) = [one for one in prometheus["scrape_configs"] if one["job_name"] == "headrace"]
+    assert job["metrics_path"] == ROOT + PATH
+    file = job["authorization"]["credentials_file"]
+    service, server = COMPOSE["services"]["prometheus"], COMPOSE["services"]["api-server"]
+    assert f">{file} " in service["entrypoint"][2]
+    assert Path(file).parent in map(Path, service["tmpfs"])
+    token = service["environment"]["HEADRACE_METRICS_TOKEN"]
+    assert token == server["environment"]["HEADRACE_METRICS_TOKEN"] == "${HEADRACE_METRICS_TOKEN:-}"
+
+
+def test_the_container_of_prometheus_writes_the_token_for_itself_only_and_hands_its_flags_on(tmp_path):
+    shell, flag, script, name = COMPOSE["services"]["prometheus"]["entrypoint"]
+    program, file = tmp_path / "prometheus", tmp_path / "metrics-token"
+    program.write_text('#!/bin/sh\nfor flag; do echo "$flag"; done\n')
+    program.chmod(0o755)
+    # As Compose reads it, with the paths of this test.
+    script = script.replace("$$", "$").replace("/tmp/metrics-token", str(file)).replace("/bin/prometheus", str(program))
+    environment = {"PATH": "/usr/bin:/bin", "HEADRACE_METRICS_TOKEN": "kqz81 %s \\n"}
+    command = [shell, flag, script, name, "--one", "--two=a b"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["--one", "--two=a b"]
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("kqz81 %s \\n", 0o600)
 
 
 def test_the_panels_lie_side_by_side():

@@ -11,7 +11,7 @@ from include.common.parameters import INPUT, OUTPUT, Parameter
 from include.launch.stack import passwords, preflight, trigger
 from include.launch.stack.connections import connections
 
-GOOD = {name: f"{name.lower().replace('_', '')[:8]}-Zk3v9QxL7mP2rT5wB8nJ4hG6" for name in preflight.SECRETS}
+GOOD = {name: f"{name.lower()}-Zk3v9QxL7mP2rT5wB8nJ4hG6" for name in preflight.SECRETS}
 GOOD["FERNET_KEY"] = base64.urlsafe_b64encode(bytes(range(32))).decode()
 
 SIZES = Parameter("sizes", "SIZES", "A file of sizes", INPUT)
@@ -21,10 +21,19 @@ def test_generated_secrets_are_good():
     assert preflight.problems(GOOD) == []
 
 
-@pytest.mark.parametrize("name", preflight.SECRETS)
+NEEDED = [name for name in preflight.SECRETS if name not in preflight.MAY_BE_EMPTY]
+
+
+@pytest.mark.parametrize("name", NEEDED)
 def test_each_secret_that_is_not_set_is_named(name):
     assert preflight.problems({**GOOD, name: ""}) == [f"{name} is empty"]
     assert preflight.problems({key: value for key, value in GOOD.items() if key != name}) == [f"{name} is empty"]
+
+
+def test_the_metrics_need_no_token_but_no_weak_one_either():
+    assert preflight.problems({**GOOD, "HEADRACE_METRICS_TOKEN": ""}) == []
+    (problem,) = preflight.problems({**GOOD, "HEADRACE_METRICS_TOKEN": "kqz81"})
+    assert problem == "HEADRACE_METRICS_TOKEN has 5 characters; it needs 15 or more"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def users(variable):
     [
         ("VIEWER_PASSWORD", {"api-server"}),
         ("ADMIN_PASSWORD", {"api-server", "flower", "grafana"}),
+        ("HEADRACE_METRICS_TOKEN", {"api-server", "prometheus"}),
         ("REDIS_PASSWORD", {"redis", "scheduler", "worker", "flower"}),
         ("CELERY_DB_PASSWORD", {"postgres", "scheduler", "worker", "flower"}),
         ("HEADRACE_DB_PASSWORD", {"postgres", "init", "api-server", "triggerer", "worker"}),
@@ -171,6 +172,24 @@ def test_the_settings_are_checked_before_anything_that_runs_is_touched(stack_up)
     assert asked == ["build --quiet", "run --rm --no-deps -T preflight"]
     status, _, asked = stack_up()
     assert (status, asked[-1].split()[0]) == (0, "up")
+
+
+def test_secrets_of_an_earlier_release_get_a_token_for_the_metrics_once(stack_up, tmp_path):
+    path = tmp_path / "env.local"
+    path.chmod(0o600)
+    assert stack_up()[0] == 0
+    first = path.read_text()
+    assert re.fullmatch(re.escape(SETTINGS) + r"\nHEADRACE_METRICS_TOKEN=[\w-]{32}\n", first)
+    assert stack_up()[0] == 0
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (first, 0o600)
+
+
+@pytest.mark.parametrize("line", ["HEADRACE_METRICS_TOKEN=", "export HEADRACE_METRICS_TOKEN='mine'"])
+def test_a_token_for_the_metrics_that_somebody_set_stays(stack_up, tmp_path, line):
+    path = tmp_path / "env.local"
+    path.write_text(f"{SETTINGS}{line}\n")
+    assert stack_up()[0] == 0
+    assert path.read_text() == f"{SETTINGS}{line}\n"
 
 
 def test_the_env_file_is_divided_among_those_who_use_it(stack_up, tmp_path):

@@ -17,7 +17,7 @@ from tests.stack.conftest import PROJECT, run
 from tests.stack.runs import docker, start, wait_for_calls
 
 PROFILES = ("demo", "flower", "kafka", "monitoring")
-SECRETS = {"PASSWORD", "KEY", "SECRET"}
+SECRETS = {"PASSWORD", "KEY", "SECRET", "TOKEN"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_secrets_are_written_once_for_their_owner_only(stack):
     values = [
         line.partition("=")[2] for line in before.splitlines() if line.partition("=")[0].split("_")[-1] in SECRETS
     ]
-    assert len(values) == len(set(values)) == 10
+    assert len(values) == len(set(values)) == 11
     assert all(len(value) >= 20 for value in values)
     tracked = subprocess.run(["git", "check-ignore", ".env.local"], cwd=PROJECT, check=False, capture_output=True)
     assert tracked.returncode == 0
@@ -154,6 +154,7 @@ def test_settings_that_cannot_work_leave_what_runs_as_it_is(stack, tmp_path):
     ("setting", "services"),
     [
         ("VIEWER_PASSWORD=kqz81-kqz82-kqz83-kqz84", {"api-server"}),
+        ("HEADRACE_METRICS_TOKEN=kqz81-kqz82-kqz83-kqz84", {"api-server", "prometheus"}),
         ("HEADRACE_TASK_MEMORY=900m", {"worker"}),
         ("WORKER_MEMORY=3g", {"worker"}),
     ],

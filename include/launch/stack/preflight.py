@@ -23,7 +23,9 @@ SECRETS = (
     "API_SECRET_KEY",
     "ADMIN_PASSWORD",
     "VIEWER_PASSWORD",
+    "HEADRACE_METRICS_TOKEN",
 )
+MAY_BE_EMPTY = ("HEADRACE_METRICS_TOKEN",)  # where only a login opens what it is for
 SIGNING = ("JWT_SECRET", "API_SECRET_KEY")
 SHORTEST = 15  # characters; what NIST SP 800-63B-4 asks of a password that is the only factor
 SHORTEST_SIGNING = 32  # RFC 7518, 3.2: a key of HMAC SHA-256 has at least 256 bits
@@ -46,7 +48,7 @@ def problems(environment: Mapping[str, str]) -> list[str]:
 
 def _problem(name: str, value: str) -> str | None:
     if not value:
-        return f"{name} is empty"
+        return None if name in MAY_BE_EMPTY else f"{name} is empty"
     if name == "FERNET_KEY":
         return None if _is_fernet_key(value) else f"{name} is no Fernet key: 32 bytes in URL-safe base64"
     if WELL_KNOWN.fullmatch(re.sub(r"[\W\d_]+", "", value.lower())):
