@@ -196,6 +196,21 @@ PARAMETERS = (
 NAMES = tuple(parameter.name for parameter in PARAMETERS)
 
 
+# What a redrive is not given anew: it has a run to retry, and is to call.
+NOT_AGAIN = ("retry_failed_of", "dry_run")
+
+
+def given_again(plan: Plan, given: Mapping[str, Any]) -> list[tuple[PipelineParameter, Any]]:
+    """Of what a run was `given`, that which a redrive of it does not take from its `plan`."""
+    found = []
+    for parameter in PARAMETERS:
+        value = given.get(parameter.name)
+        carried = parameter.earlier is not None and parameter.earlier(plan) is not None
+        if value is not None and not carried and parameter.name not in NOT_AGAIN:
+            found.append((parameter, value))
+    return found
+
+
 def over_earlier(pipeline: Pipeline, chosen: Mapping[str, Any], earlier: Plan) -> dict[str, Any]:
     """The values of a redrive of the run that `earlier` is the plan of; `ConfigError` for one that it cannot have."""
     values = dict(chosen)

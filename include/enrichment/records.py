@@ -173,19 +173,20 @@ def _write_array(target: Place, lines: Iterable[bytes]) -> Published:
     digest = hashlib.sha256()
     size = 0
     with replacing(target) as stream:
-
-        def write(part: bytes) -> None:
-            nonlocal size
+        for part in as_array(lines):
             digest.update(part)
             size += len(part)
             stream.write(part)
-
-        separator = b"[\n"
-        for line in lines:
-            write(separator + line.rstrip(b"\n"))
-            separator = b",\n"
-        write(b"[]\n" if separator == b"[\n" else b"\n]\n")
     return Published(str(target), size, digest.hexdigest())
+
+
+def as_array(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON lines as one array, a record a line."""
+    separator = b"[\n"
+    for line in lines:
+        yield separator + line.rstrip(b"\n")
+        separator = b",\n"
+    yield b"[]\n" if separator == b"[\n" else b"\n]\n"
 
 
 def beside(output: str) -> str:

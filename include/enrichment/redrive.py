@@ -10,6 +10,13 @@ from include.enrichment.run import Plan, RunFolder
 from include.enrichment.source import snapshot
 
 
+def calls_of_redrive(rows: int, plan: Plan) -> str:
+    """How many calls a redrive of `rows` rows without an answer makes, in words."""
+    if plan.max_calls and plan.max_calls < rows:
+        return f"at most {plan.max_calls} calls"
+    return f"{rows} calls, more where one is retried"
+
+
 def take_over(earlier: RunFolder, plan: Plan, copy: Path, rows: RowWriter) -> None:
     """Write the rows and answers of `earlier`, whose plan that was; its input goes to `copy`.
 

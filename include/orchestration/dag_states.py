@@ -4,10 +4,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.orm import aliased
 
-from include.common.errors import TransientError
+from include.orchestration.metadata import reading
 from include.web.overview import DagState, Run
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ def dag_states(dag_ids: Collection[str], session: "Session | None" = None) -> di
     Raises `TransientError` where that cannot be read.
     """
     from airflow.models import DagModel, DagRun
-    from airflow.utils.session import create_session
 
     newest = aliased(DagRun)
     newest_id = (
@@ -45,14 +43,8 @@ def dag_states(dag_ids: Collection[str], session: "Session | None" = None) -> di
         .join(DagRun, DagRun.id == newest_id, isouter=True)
         .where(DagModel.dag_id.in_(dag_ids), DagModel.is_stale.is_(False))
     )
-    try:
-        if session:
-            rows = session.execute(query).all()
-        else:
-            with create_session(scoped=False) as opened:
-                rows = opened.execute(query).all()
-    except (DBAPIError, TimeoutError) as error:
-        raise TransientError("Airflow's database cannot be read just now; this page asks again by itself") from error
+    with reading(session) as opened:
+        rows = opened.execute(query).all()
     return {
         row.dag_id: DagState(
             is_on=not row.is_paused,

@@ -23,7 +23,7 @@ def applications() -> list[dict[str, Any]]:
     tabs = (OVERVIEW, *own.values())
     found: dict[Tab, FastAPI] = {
         own[system.name]: importlib.import_module(page.module).build_app(
-            own[system.name], tabs, access.to_all(system.dag_ids)
+            own[system.name], tabs, access.to_all(system.dag_ids), system.dag_ids
         )
         for system, page in with_pages
     }

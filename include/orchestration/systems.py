@@ -43,7 +43,7 @@ class Demo:
 
 @dataclass(frozen=True)
 class Page:
-    """A system's pages inside Airflow: `/headrace/<name>`, made by the `build_app(tab, tabs, access)` of `module`."""
+    """A system's pages inside Airflow, `/headrace/<name>`: the `build_app(tab, tabs, access, dag_ids)` of `module`."""
 
     name: str
     module: str
@@ -115,6 +115,7 @@ SYSTEMS: tuple[System, ...] = (
         ),
         models="include.enrichment.tables",
         runner="include.orchestration.enrichment.runner",
+        page=Page("csv", "include.orchestration.enrichment.pages"),
         settings=("HEADRACE_UPLOAD_MB",),
         measure="include.orchestration.enrichment.metrics",
         libraries=("aiohttp", "pandas"),

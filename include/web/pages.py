@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from include.common.durations import say_duration
 from include.common.errors import BadInputError, ConflictError, HeadraceError, TransientError
 
 # Where Airflow mounts the pages, and where in our own folder they are.
@@ -43,7 +44,7 @@ class Pages:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        self._templates.filters |= {"time": said_time}
+        self._templates.filters |= {"time": said_time, "duration": say_duration, "number": "{:,}".format}
 
     def render(
         self, request: Request, template: str, values: Mapping[str, Any], status: int = 200, **headers: str
@@ -67,11 +68,12 @@ class Pages:
         """An error as a toast where htmx asked, as a page where a browser did, else as JSON; never a stack trace."""
         status, sentence = told(error)
         headers = dict(getattr(error, "headers", None) or {})
-        if is_fragment(request):
+        is_page = "/api/" not in request.url.path
+        if is_page and is_fragment(request):
             answer = self.render(
                 request, "toast.html", {"sentence": sentence}, status, HX_Retarget="#toasts", HX_Reswap="beforeend"
             )
-        elif "text/html" in request.headers.get("accept", "") and "/api/" not in request.url.path:
+        elif is_page and "text/html" in request.headers.get("accept", ""):
             answer = self.render(request, "error.html", {"sentence": sentence, "status": status}, status)
         else:
             answer = JSONResponse({"detail": sentence}, status)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+import jwt
 import pytest
 
 from include.launch.embedded.environment import USER, Home
 from include.launch.embedded.processes import find_running, free_port
 from include.orchestration.rest import AirflowApi
+from tests.browser import chromium, open_page
 from tests.demo import Demo
 from tests.monitoring import COMPOSE
 from tests.stand_ins.telegram import TelegramStandIn
@@ -162,3 +165,48 @@ def headrace(tmp_path_factory):
             yield Headrace(home, storage, running.web, Demo(running.demos["demo-api"]), telegram, api, metrics)
         finally:
             make("down", home=home)
+
+
+@pytest.fixture(scope="session")
+def token(headrace):
+    """A token as Airflow's login gives, for a user of a role; an Airflow on one machine has only its admin."""
+    secret = json.loads((headrace.home / "secrets.json").read_text())["AIRFLOW__API_AUTH__JWT_SECRET"]
+
+    def of(role):
+        now = int(time.time())
+        claims = {"sub": role, "role": role, "teams": [], "aud": "apache-airflow", "jti": f"test-{role}"}
+        times = {"iat": now, "nbf": now, "exp": now + 3600}
+        return jwt.encode({**claims, **times}, secret, algorithm="HS512", headers={"kid": "not-used"})
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def client(headrace):
+    with httpx.Client(base_url=headrace.web, timeout=60, trust_env=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as found:
+        if not found:
+            pytest.skip("no Chromium is installed")
+        yield found
+
+
+@pytest.fixture
+def page(headrace, browser, token):
+    """A page of a user of a role, in Airflow's light or dark."""
+    opened = []
+
+    def open_as(role, theme="light"):
+        page = open_page(browser, headrace.web)
+        opened.append(page)
+        page.context.add_cookies([{"name": "_token", "value": token(role), "url": headrace.web}])
+        page.context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+        return page
+
+    yield open_as
+    for page in opened:
+        page.context.close()

@@ -188,12 +188,12 @@ def redriven(headrace, made, hint, pipe=""):
 
 def test_after_its_deadline_a_run_writes_what_it_has_beside_its_output(headrace, tmp_path):
     headrace.demo.behave(latency=0.2)
-    conf = on_echo(headrace, tmp_path, 500, deadline="5 seconds")
+    conf = on_echo(headrace, tmp_path, 1000, deadline="8 seconds")
     run_id, state = trigger(headrace, **conf)
     assert state == "success"
     counts = json.loads((folder_of(headrace, run_id) / "report.json").read_text())["counts"]
-    assert counts["ok"] == headrace.demo.stats()["calls"] == 500 - counts["skipped"]
-    assert 0 < counts["ok"] < 500
+    assert counts["ok"] == headrace.demo.stats()["calls"] == 1000 - counts["skipped"]
+    assert 0 < counts["ok"] < 1000
     assert len(json.loads((tmp_path / "out.partial.json").read_text())) == counts["ok"]
 
 

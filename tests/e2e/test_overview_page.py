@@ -1,64 +1,15 @@
 """Headrace's entry in a real Airflow: who gets in, and what is shown there. SCREENSHOTS=<folder> keeps the pictures."""
 
-import json
 import re
-import time
 
-import httpx
-import jwt
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import PATIENCE, chromium, open_page, take_picture
+from tests.browser import PATIENCE, take_picture
 from tests.html import parse, text_of
 
 DAGS = ["csv_processing", "symbol_processing"]
 expect.set_options(timeout=PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def token(headrace):
-    """A token as Airflow's login gives, for a user of a role; an Airflow on one machine has only its admin."""
-    secret = json.loads((headrace.home / "secrets.json").read_text())["AIRFLOW__API_AUTH__JWT_SECRET"]
-
-    def of(role):
-        now = int(time.time())
-        claims = {"sub": role, "role": role, "teams": [], "aud": "apache-airflow", "jti": f"test-{role}"}
-        times = {"iat": now, "nbf": now, "exp": now + 3600}
-        return jwt.encode({**claims, **times}, secret, algorithm="HS512", headers={"kid": "not-used"})
-
-    return of
-
-
-@pytest.fixture(scope="module")
-def client(headrace):
-    with httpx.Client(base_url=headrace.web, timeout=60, trust_env=False) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        if not found:
-            pytest.skip("no Chromium is installed")
-        yield found
-
-
-@pytest.fixture
-def page(headrace, browser, token):
-    """A page of a user of a role, in Airflow's light or dark."""
-    opened = []
-
-    def open_as(role, theme="light"):
-        page = open_page(browser, headrace.web)
-        opened.append(page)
-        page.context.add_cookies([{"name": "_token", "value": token(role), "url": headrace.web}])
-        page.context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
-        return page
-
-    yield open_as
-    for page in opened:
-        page.context.close()
 
 
 def test_without_a_login_there_is_nothing_but_static_files(client):

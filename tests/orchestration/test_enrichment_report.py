@@ -144,7 +144,9 @@ def test_a_dry_run_of_a_redrive_says_how_many_rows_are_answered_already(airflow,
 
 def test_the_link_leads_to_the_run_also_where_its_id_holds_a_colon(airflow, report_of):
     report = report_of(airflow.add(PIPELINE.name, "manual__2026-11-22T00:40:05+00:00", "running"))
-    assert report.link.endswith("/dags/csv_processing/runs/manual__2026-11-22T00%3A40%3A05%2B00%3A00")
+    assert report.link.endswith(
+        "/plugin/headrace/headrace/csv/runs/csv_processing/manual__2026-11-22T00%3A40%3A05%2B00%3A00"
+    )
 
 
 def test_the_task_fails_with_the_sentences_where_the_run_did(airflow, telegram, notify):
@@ -231,12 +233,12 @@ def test_old_runs_are_removed_with_their_budgets_and_airflow_is_asked_once(
     short = replace(PIPELINE, keep_runs=2)
     runs = [airflow.run(PIPELINE, output=str(tmp_path / "out.json"), limit=1, max_calls=9) for _ in range(5)]
     engine = connect(database_url())
-    assert [used(engine, budget_key(PIPELINE, run.run_id)) for run in runs] == [1] * 5
+    assert [used(engine, budget_key(PIPELINE.name, run.run_id)) for run in runs] == [1] * 5
     airflow.asked = 0
     notify(runs[-1], short)
     kept = {path.name for path in (storage / "runs" / PIPELINE.name).iterdir()}
     assert kept == {file_name(run.run_id) for run in runs[3:]}
-    assert [used(engine, budget_key(PIPELINE, run.run_id)) for run in runs] == [0, 0, 0, 1, 1]
+    assert [used(engine, budget_key(PIPELINE.name, run.run_id)) for run in runs] == [0, 0, 0, 1, 1]
     assert airflow.asked == 1
 
 

@@ -1,5 +1,7 @@
 """The page of a system that only tests have: a form and what it did."""
 
+from collections.abc import Callable, Sequence
+
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
@@ -8,7 +10,7 @@ from include.web.guard import Access
 from include.web.pages import Pages, Tab
 
 
-def build_app(tab: Tab, tabs: tuple[Tab, ...], access: Access) -> FastAPI:
+def build_app(tab: Tab, tabs: tuple[Tab, ...], access: Access, dag_ids: Callable[[], Sequence[str]]) -> FastAPI:
     pages = Pages(tab, tabs)
     app = build(pages, access)
 

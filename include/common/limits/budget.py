@@ -13,7 +13,7 @@ from typing import Any, cast
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 
-from include.common.database import transaction
+from include.common.database import answering, transaction
 from include.common.errors import HeadraceError
 from include.common.limits.models import Budget, stored
 
@@ -48,6 +48,12 @@ class Budgets:
         left = sqlalchemy.case((_budgets.c.used > calls, _budgets.c.used - calls), else_=0)
         with transaction(self._engine, f"the budget `{key}`") as connection:
             connection.execute(self._changed(key, left))
+
+    def used(self, key: str) -> int | None:
+        """How many calls are taken; None where nobody has asked for any."""
+        query = sqlalchemy.select(_budgets.c.used).where(_budgets.c.key == stored(key))
+        with answering(f"the budget `{key}`"), self._engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
 
     def forget(self, key: str) -> None:
         """Begin anew at 0: the run's budget is not asked for again."""

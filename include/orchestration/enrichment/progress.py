@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from include.common.durations import say_duration
+from include.enrichment.follow import BEGUN, ChunkTask, run_progress
 from include.enrichment.run import Plan
 from include.orchestration.rest import TaskState
 from include.orchestration.runner import Standing
@@ -16,33 +17,23 @@ class Rows:
     """Counts whole tasks that have ended, and what those at work say."""
 
     def __init__(self) -> None:
-        self._said: dict[int, dict[str, Any]] = {}
+        self._said: dict[int, ChunkTask] = {}
 
     def standing(self, plan: Plan, tasks: Sequence[TaskState], ask: Callable[[int], dict[str, Any] | None]) -> Standing:
         """How many rows have ended; `ask` reads what a task of several rows says of its progress."""
-        done = failed = 0
-        waiting, outage = 0.0, False
-        for index, state in ((task.map_index, task.state) for task in tasks if _is_of_a_chunk(task)):
-            rows = plan.chunks[index].rows if index < len(plan.chunks) else 0
-            # A task of one row says nothing of its own; a chunk's last word comes with its end.
-            if rows > 1 and state in ("running", "up_for_retry", "success", "failed"):
-                if state == "running" or not self._final(index, state):
-                    self._said[index] = {**(ask(index) or {}), "state": state}
-                said = self._said.get(index, {})
-                done += said.get("done", 0)
-                failed += said.get("failed", 0)
-                waiting = max(waiting, said.get("waiting", 0.0) if state == "running" else 0.0)
-                outage = outage or (state == "running" and said.get("outage", False))
-            elif state == "success":
-                done += rows
-        words = [f"{failed} rows failed"] * bool(failed)
-        words += [f"waiting {say_duration(waiting)} for the limit {plan.rate_limit}"] * (waiting >= 1)
-        words += ["waiting for the API to come back"] * outage
-        return Standing(done, plan.to_call, tuple(words))
+        for task in tasks:
+            if task.name == CALLS and task.map_index >= 0:
+                self._ask_for(plan, task, ask)
+        found = run_progress(plan, self._said.values())
+        words = [f"{found.failed} rows failed"] * bool(found.failed)
+        words += [f"waiting {say_duration(found.waiting)} for the limit {plan.rate_limit}"] * (found.waiting >= 1)
+        words += ["waiting for the API to come back"] * found.outage
+        return Standing(found.done, plan.to_call, tuple(words))
 
-    def _final(self, index: int, state: str | None) -> bool:
-        return self._said.get(index, {}).get("state") == state
-
-
-def _is_of_a_chunk(task: TaskState) -> bool:
-    return task.name == CALLS and task.map_index >= 0
+    def _ask_for(self, plan: Plan, task: TaskState, ask: Callable[[int], dict[str, Any] | None]) -> None:
+        """Note what a task says; one that has ended is asked once, for its last word comes with its end."""
+        index, known = task.map_index, self._said.get(task.map_index)
+        if known and known.state == task.state != "running":
+            return
+        says = index < len(plan.chunks) and plan.chunks[index].rows > 1 and task.state in BEGUN
+        self._said[index] = ChunkTask(index, task.state, ask(index) if says else None)

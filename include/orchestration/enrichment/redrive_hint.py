@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from include.common.http.redaction import may_hold_key
-from include.enrichment.parameters import PARAMETERS
+from include.enrichment.parameters import given_again
+from include.enrichment.redrive import calls_of_redrive
 from include.enrichment.report import Report
 from include.enrichment.run import Plan
 from include.orchestration.runner import Again
-
-# What a redrive is not given anew: it has a run to retry, and is to call.
-NOT_AGAIN = ("retry_failed_of", "dry_run")
 
 
 def redrive_hint(report: Report, plan: Plan, given: Mapping[str, Any], again: Again) -> str | None:
@@ -22,10 +20,8 @@ def redrive_hint(report: Report, plan: Plan, given: Mapping[str, Any], again: Ag
     words, unshown = _variables(plan, given)
     if connection := re.fullmatch("connection `(.*)`", plan.api_origin):
         unshown += [name for name in again.unshown if name == f"AIRFLOW_CONN_{connection.group(1).upper()}"]
-    bound = plan.max_calls if plan.max_calls and plan.max_calls < rows else None
-    calls = f"at most {bound} calls" if bound else f"{rows} calls, more where one is retried"
     line = again.line({"RETRY_FAILED_OF": report.run_id, **words})
-    told = f"to call the {rows} rows without an answer ({calls}): {line}"
+    told = f"to call the {rows} rows without an answer ({calls_of_redrive(rows, plan)}): {line}"
     if unshown:
         told += f"\n  with {' and '.join(unshown)} as for this run, not shown here, for a key may be in it"
     return told
@@ -35,11 +31,7 @@ def _variables(plan: Plan, given: Mapping[str, Any]) -> tuple[dict[str, str], li
     """What the run was given and a redrive does not take from it, and the names of what must not be shown."""
     words: dict[str, str] = {}
     unshown = []
-    for parameter in PARAMETERS:
-        value = given.get(parameter.name)
-        carried = parameter.earlier is not None and parameter.earlier(plan) is not None
-        if value is None or carried or parameter.name in NOT_AGAIN:
-            continue
+    for parameter, value in given_again(plan, given):
         if parameter.name == "api_url" and may_hold_key(str(value)):
             unshown.append(parameter.variable)
         else:

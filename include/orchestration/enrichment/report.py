@@ -20,6 +20,7 @@ from include.enrichment.run import RunFolder
 from include.orchestration import environment, paths
 from include.orchestration.enrichment.job import IN_PROGRESS
 from include.orchestration.failures import ERROR
+from include.orchestration.links import page_link
 from include.orchestration.telegram import HeadraceTelegramOperator
 
 
@@ -28,9 +29,9 @@ def run_folder(pipeline: Pipeline, context: Context) -> RunFolder:
     return RunFolder(paths.storage(), pipeline.name, context["dag_run"].run_id)
 
 
-def budget_key(pipeline: Pipeline, run_id: str) -> str:
+def budget_key(dag_id: str, run_id: str) -> str:
     """What the calls of a run are counted under."""
-    return f"{pipeline.name} {run_id}"
+    return f"{dag_id} {run_id}"
 
 
 def seconds_since_start(context: Context) -> float:
@@ -89,7 +90,7 @@ class RunReportOperator(HeadraceTelegramOperator):
             removed = prune(paths.storage(), name, self._pipeline.keep_runs, in_progress, output)
             budgets = Budgets(connect(environment.database_url()))
             for run_id in removed:
-                budgets.forget(budget_key(self._pipeline, run_id))
+                budgets.forget(budget_key(name, run_id))
         except Exception as error:  # noqa: BLE001 (the run itself is over)
             self.log.error("old runs were not removed: %s", _said(error))
 
@@ -136,7 +137,5 @@ def _said(error: Exception) -> str:
 
 
 def _link(context: Context) -> str:
-    from airflow.sdk.configuration import conf
-
-    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    return f"{base}/dags/{context['dag_run'].dag_id}/runs/{quote(context['dag_run'].run_id)}"
+    run = context["dag_run"]
+    return page_link(f"/csv/runs/{quote(run.dag_id)}/{quote(run.run_id)}")

@@ -55,7 +55,7 @@ def plan(pipeline: Pipeline) -> list[dict[str, Any]]:
     target, job = make_job(pipeline, context)
     if job.max_calls:
         budgets = Budgets(connect(environment.database_url()))
-        patiently(budgets.forget, budget_key(pipeline, context["dag_run"].run_id))
+        patiently(budgets.forget, budget_key(pipeline.name, context["dag_run"].run_id))
     folder = run_folder(pipeline, context)
     plan = make_plan(target.pipeline, job, folder, _capacity(pipeline, context))
     context["task_state_store"].set(SLOTS_PER_TASK, plan.requests_per_task)
@@ -96,7 +96,7 @@ async def call_api(pipeline: Pipeline, chunk: dict[str, Any]) -> dict[str, int]:
     pace = Pace(limiter, limit, rate, limit, thread=patience) if rate else Unlimited(limiter, limit, thread=patience)
     allowance: Allowance | None = None
     if plan.max_calls:
-        key = budget_key(pipeline, context["dag_run"].run_id)
+        key = budget_key(pipeline.name, context["dag_run"].run_id)
         allowance = Allowance(Budgets(engine), key, plan.max_calls, thread=patience)
     # Named by the run's folder: whoever writes into it is who must not be two at a time.
     name = file_name(f"{pipeline.name}/{context['dag_run'].run_id}/{piece.index}")

@@ -69,3 +69,42 @@ document.addEventListener("click", (event) => {
   logIn();
 });
 if (document.querySelector("[data-login]")) logIn();
+
+// A dialog is what was put into it; it closes by Escape, by a form of its own, or when the server says so.
+const dialog = document.getElementById("dialog");
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.target === dialog && !dialog.open) dialog.showModal();
+});
+document.addEventListener("closeDialog", () => dialog.close());
+
+// A file goes as the request's body, so that the server need not hold it; htmx sends forms only.
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[data-upload]");
+  if (!form) return;
+  event.preventDefault();
+  const [file] = form.querySelector("input[type=file]").files;
+  const [bar, error, button] = ["progress", "[role=alert]", "button"].map((name) => form.querySelector(name));
+  const request = new XMLHttpRequest();
+  const fail = (sentence) => {
+    error.textContent = sentence;
+    bar.hidden = true;
+    error.hidden = button.disabled = false;
+  };
+  const encoding = encodeURIComponent(form.elements.encoding.value);
+  request.open("POST", `${form.dataset.upload}?filename=${encodeURIComponent(file.name)}&encoding=${encoding}`);
+  request.setRequestHeader("HX-Request", "true");
+  request.setRequestHeader("Accept", "application/json");
+  request.upload.addEventListener("progress", ({ loaded, total }) => (bar.value = loaded / total));
+  request.addEventListener("error", () => fail("The upload was broken off; nothing of it was kept. Try again."));
+  request.addEventListener("load", () => {
+    const isJson = request.getResponseHeader("Content-Type")?.startsWith("application/json"); // a proxy's is not
+    const answer = isJson ? JSON.parse(request.responseText) : {};
+    if (request.status === 201) location.assign(`${form.dataset.next}${encodeURIComponent(answer.name)}&encoding=${encoding}`);
+    else if (request.status === 401) logIn();
+    else fail(answer.detail ?? `Airflow does not answer (${request.status}). Try again.`);
+  });
+  bar.value = 0;
+  bar.hidden = false;
+  error.hidden = button.disabled = true;
+  request.send(file);
+});

@@ -1,0 +1,263 @@
+"""What people do with the CSV pipelines, whoever serves it: hand in a file, start, follow, stop, call what failed."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from starlette.requests import Request
+
+from include.common.errors import BadInputError, ConflictError, HeadraceError, TransientError
+from include.common.storage import COPY_BYTES, Place, exists, open_to_read
+from include.enrichment.follow import ChunkTask, RunProgress, run_progress
+from include.enrichment.forms import Form, make_form
+from include.enrichment.history import RunCounts
+from include.enrichment.parameters import given_again
+from include.enrichment.preview import Preview, preview
+from include.enrichment.records import as_array
+from include.enrichment.redrive import calls_of_redrive
+from include.enrichment.report import Report, read_report
+from include.enrichment.run import Plan, RunFolder
+from include.enrichment.uploads import Upload, Uploads
+from include.web.runs import DagRun
+
+# How much of a file in a bucket is fetched to look at its beginning.
+LOOKED_AT = 8 * 1024 * 1024
+# What a run leaves to download: the route's name, then what a person reads.
+FILES = {
+    "output": "Output (JSON)",
+    "errors": "Rows that are not ok (errors.csv)",
+    "manifest": "Manifest (manifest.json)",
+}
+
+
+class Airflow(Protocol):
+    """What is asked of Airflow; where a `request` is given, as the user who sent it."""
+
+    def list_runs(
+        self, dag_ids: Sequence[str], states: Sequence[str], first: int, most: int
+    ) -> tuple[Sequence[DagRun], int]:
+        """Runs of DAGs in one of the states (none: any) from the `first` on, newest first, and how many there are."""
+
+    def find_run(self, dag_id: str, run_id: str) -> DagRun | None:
+        """A run."""
+
+    def running(self, dag_id: str) -> DagRun | None:
+        """The run of a DAG that is under way."""
+
+    def calls(self, dag_id: str, run_id: str) -> tuple[str, list[ChunkTask]]:
+        """The pool of a run's calls ("" before there are any), and the tasks that make them."""
+
+    async def params(self, request: Request, dag_id: str) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
+        """A DAG's parameters by name, each with `value` and `description`, and whether the DAG is switched on."""
+
+    async def trigger(self, request: Request, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Start a run; its id."""
+
+    async def fail(self, request: Request, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed."""
+
+
+@dataclass(frozen=True)
+class Redrive:
+    """What calling the rows without an answer comes to: how many, the calls in words, what the run is given."""
+
+    rows: int
+    calls: str
+    conf: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as its page shows it; what is not known yet, or no more, is None. `trouble` says what cannot be read.
+
+    `limit` is the shared limit's name, `used` how many calls of its budget are taken, `ahead` the run that a queued one
+    waits for, `files` are by the route's name.
+    """
+
+    run: DagRun
+    plan: Plan | None = None
+    report: Report | None = None
+    counts: RunCounts | None = None
+    progress: RunProgress | None = None
+    limit: str = ""
+    used: int | None = None
+    stopped: str | None = None
+    ahead: DagRun | None = None
+    files: Sequence[str] = ()
+    redrive: Redrive | None = None
+    trouble: str | None = None
+    is_pruned: bool = False
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether it can be stopped."""
+        return not self.run.is_over and self.stopped is None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to send: its name, its media type, its bytes."""
+
+    name: str
+    media: str
+    parts: Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class Service:
+    """`dag_ids` are the pipelines; the functions give what may change while the process runs.
+
+    `counts` gives what was kept of runs that have ended, `used` the calls that a run's budget has taken.
+    """
+
+    dag_ids: Sequence[str]
+    airflow: Airflow
+    storage: Callable[[], Place]
+    most_upload_bytes: Callable[[], int]
+    counts: Callable[[str, Sequence[str]], Mapping[str, RunCounts]]
+    used: Callable[[str, str], int | None]
+
+    def uploads(self) -> Uploads:
+        """The files that people handed in."""
+        return Uploads(self.storage(), self.most_upload_bytes())
+
+    def look_at(self, name: str, key: str | None = None, encoding: str | None = None) -> tuple[Upload, Preview]:
+        """An upload, and how it is read; `BadInputError` where there is none, or it cannot be read so."""
+        uploads = self.uploads()
+        upload = uploads.find(name)
+        with uploads.opened(name, LOOKED_AT) as path:
+            cut = path.stat().st_size < upload.bytes
+            return upload, preview(path, name, key or None, encoding or None, cut=cut)
+
+    async def receive(
+        self, filename: str, parts: AsyncIterator[bytes], encoding: str | None = None
+    ) -> tuple[Upload, Preview]:
+        """Store a CSV that comes in parts; `BadInputError` for what is none, and nothing of it is left."""
+
+        def check(path: Path, shown: str) -> Preview:
+            return preview(path, shown, encoding=encoding or None)
+
+        return await self.uploads().receive(filename, parts, check)
+
+    async def form(self, request: Request, dag_id: str, upload: Upload, seen: Preview) -> tuple[Form, bool]:
+        """The form of a DAG for an upload, and whether the DAG is switched on."""
+        params, is_on = await self.airflow.params(request, self.known(dag_id))
+        own = (params.get("key") or {}).get("value")
+        stem = upload.name.rsplit("-", 1)[0]
+        return make_form(dag_id, params, seen.columns, seen.key or own, stem), is_on
+
+    async def start(self, request: Request, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Start a run; its id."""
+        return await self.airflow.trigger(request, self.known(dag_id), conf)
+
+    def history(self, dag_id: str, states: Sequence[str], first: int, most: int) -> tuple[list[RunView], int]:
+        """Runs of a pipeline ("": of all), the newest first, with what was kept of them, and how many there are."""
+        dag_ids = [self.known(dag_id)] if dag_id else self.dag_ids
+        runs, total = self.airflow.list_runs(dag_ids, states, first, most)
+        kept: dict[tuple[str, str], RunCounts] = {}
+        trouble = None
+        try:
+            for dag_id in {run.dag_id for run in runs}:
+                found = self.counts(dag_id, [run.run_id for run in runs if run.dag_id == dag_id])
+                kept |= {(dag_id, run_id): counts for run_id, counts in found.items()}
+        except HeadraceError as error:
+            trouble = str(error)
+        return [RunView(run, counts=kept.get((run.dag_id, run.run_id)), trouble=trouble) for run in runs], total
+
+    def find(self, dag_id: str, run_id: str) -> RunView | None:
+        """A run with all that is known of it; None where Airflow has none such."""
+        run = self.airflow.find_run(self.known(dag_id), run_id)
+        if run is None:
+            return None
+        view = RunView(run, ahead=self.airflow.running(dag_id) if run.state == "queued" else None)
+        try:
+            view = self._with_folder(view)
+            return self._with_database(view)
+        except (HeadraceError, OSError) as error:
+            return replace(view, trouble=_said(error))
+
+    def known(self, dag_id: str) -> str:
+        """The id of a pipeline; `BadInputError` for any other."""
+        if dag_id not in self.dag_ids:
+            raise BadInputError(f"the DAG is `{dag_id}`; allowed is one of {', '.join(self.dag_ids)}")
+        return dag_id
+
+    async def stop(self, request: Request, view: RunView, who: str) -> None:
+        """Have a run call no more; `ConflictError` where it has ended."""
+        if view.run.is_over:
+            raise ConflictError(f"the run has ended already: {view.run.state}")
+        folder = self._folder(view.run)
+        try:
+            if view.run.state == "running" and exists(folder.mark):
+                folder.stop(f"stopped by {who}")
+                return
+        except OSError as error:
+            raise TransientError(f"the run's folder cannot be written to: {_said(error)}") from error
+        await self.airflow.fail(request, view.run.dag_id, view.run.run_id)
+
+    def download(self, view: RunView, which: str) -> Download:
+        """A file of a run; `BadInputError` where it has none such."""
+        if which not in view.files:
+            raise BadInputError(f"this run has no file `{which}`; it has {', '.join(view.files) or 'none'}")
+        folder = self._folder(view.run)
+        base = f"{view.run.dag_id}-{view.run.run_id}"
+        if which == "output":
+            return Download(f"{base}.json", "application/json", as_array(_lines(folder.records)))
+        place, name = {
+            "errors": (folder.errors, f"{base}-errors.csv"),
+            "manifest": (folder.manifest, f"{base}-manifest.json"),
+        }[which]
+        return Download(name, "text/csv" if which == "errors" else "application/json", _parts(place))
+
+    def _with_folder(self, view: RunView) -> RunView:
+        folder = self._folder(view.run)
+        plan = folder.read_plan() if folder.has_plan() else None
+        report = read_report(folder) if view.run.is_over else None
+        pool, tasks = ("", []) if plan is None or plan.dry_run else self.airflow.calls(view.run.dag_id, view.run.run_id)
+        wanted = {"output": folder.records, "errors": folder.errors, "manifest": folder.manifest}
+        redrive = None
+        if plan and report and report.callable and not plan.dry_run:
+            again = {parameter.name: value for parameter, value in given_again(plan, view.run.given)}
+            conf = {"retry_failed_of": view.run.run_id, **again}
+            redrive = Redrive(report.callable, calls_of_redrive(report.callable, plan), conf)
+        return replace(
+            view,
+            plan=plan,
+            report=report,
+            progress=run_progress(plan, tasks) if plan and tasks else None,
+            limit=f"{pool} {plan.rate_limit}" if plan and pool and plan.rate_limit != "none" else "",
+            stopped=folder.stopped(),
+            files=[name for name in FILES if view.run.is_over and exists(wanted[name]) and _is_offered(name, report)],
+            redrive=redrive,
+            is_pruned=view.run.is_over and not exists(folder.mark),
+        )
+
+    def _with_database(self, view: RunView) -> RunView:
+        counts = self.counts(view.run.dag_id, [view.run.run_id]).get(view.run.run_id) if view.run.is_over else None
+        used = self.used(view.run.dag_id, view.run.run_id) if view.plan and view.plan.max_calls else None
+        return replace(view, counts=counts, used=used)
+
+    def _folder(self, run: DagRun) -> RunFolder:
+        return RunFolder(self.storage(), run.dag_id, run.run_id)
+
+
+def _is_offered(name: str, report: Report | None) -> bool:
+    return name != "errors" or bool(report and report.errors_file)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"the storage root cannot be read: {error.strerror or error}"
+    return str(error)
+
+
+def _lines(place: Place) -> Iterator[bytes]:
+    with open_to_read(place) as lines:
+        yield from lines
+
+
+def _parts(place: Place) -> Iterator[bytes]:
+    with open_to_read(place) as stream:
+        while part := stream.read(COPY_BYTES):
+            yield part
