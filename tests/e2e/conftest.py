@@ -25,6 +25,7 @@ from tests.monitoring import COMPOSE
 from tests.stand_ins.telegram import TelegramStandIn
 
 PROJECT = Path(__file__).resolve().parents[2]
+TOKEN = "kqz81-kqz82-kqz83-kqz84"  # that opens the metrics
 # The tests' own DAGs, beside those of the project.
 QUICK = {
     "name": "quick",
@@ -151,6 +152,7 @@ def headrace(tmp_path_factory):
             home=home,
             HEADRACE_STORAGE=str(storage),
             AIRFLOW_CONN_TELEGRAM_DEFAULT=telegram.connection,
+            HEADRACE_METRICS_TOKEN=TOKEN,
             AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",  # an hourly run would share the counters
             AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([QUICK]),
             **metrics.environment,

@@ -2,9 +2,13 @@
 
 import pytest
 
+from include.common.database import connect
+from include.common.schema import migrate
+from include.enrichment.history import History
 from include.enrichment.models import Chunk, Counts
 from include.enrichment.report import Report, read_report
 from include.enrichment.run import Plan, RunFolder, Source
+from include.launch.branches import branches
 from include.orchestration.enrichment.progress import Rows
 from include.orchestration.enrichment.runner import PipelineRun
 from include.orchestration.rest import TaskState
@@ -128,7 +132,19 @@ def test_there_is_no_hint_where_no_row_can_be_called(run, folder):
     assert run.hint(Again("make run")) is None
 
 
-def test_a_late_report_is_written_and_given_for_telegram(run, folder):
+def test_a_late_report_is_written_kept_and_given_for_telegram(run, folder, tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'headrace.db'}"
+    migrate(url, branches=branches())
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
     run.stop("enough")
     assert "error: enough" in run.report_late(7.0)
     assert (read_report(folder).state, read_report(folder).seconds) == ("failed", 7.0)
+    kept = History(connect(url)).of("csv_processing", ["r"])["r"]
+    assert (kept.state, kept.seconds, kept.began) == ("failed", 7.0, folder.began())
+
+
+def test_a_late_report_is_given_where_the_database_is_away(run, monkeypatch, caplog):
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "sqlite:////nowhere/headrace.db")
+    run.stop("enough")
+    assert "error: enough" in run.report_late(7.0)
+    assert "the run's counts were not kept: the application database" in caplog.text

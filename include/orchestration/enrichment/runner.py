@@ -1,19 +1,26 @@
 """The runs of the CSV pipelines, as `make run` and `make trigger` start and follow them."""
 
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from include.common.errors import BadInputError
+from include.common.database import connect
+from include.common.errors import BadInputError, HeadraceError
 from include.common.storage import Place, exists
 from include.enrichment import report
+from include.enrichment.history import History, counts_of
 from include.enrichment.parameters import PARAMETERS
 from include.enrichment.progress import KEPT_AS
 from include.enrichment.run import Plan, RunFolder
+from include.orchestration import environment
 from include.orchestration.enrichment.progress import CALLS, Rows
 from include.orchestration.enrichment.redrive_hint import redrive_hint
 from include.orchestration.rest import AirflowApi, TaskState
 from include.orchestration.runner import Again, Run, Runner, Standing
+
+log = logging.getLogger(__name__)
 
 
 class PipelineRun(Run):
@@ -58,9 +65,13 @@ class PipelineRun(Run):
         return found.as_text() if found else None
 
     def report_late(self, seconds: float) -> str:
-        """Writes `report.json` and `errors.csv`."""
+        """Writes `report.json` and `errors.csv`, and keeps the counts."""
         made = report.report_of(self._folder, self.dag_id, seconds)
         made.write(self._folder)
+        try:
+            History(connect(environment.database_url())).keep(counts_of(made, datetime.now(UTC)))
+        except HeadraceError as error:  # people are told in any case
+            log.warning("the run's counts were not kept: %s", error)
         return made.as_html()
 
     def hint(self, again: Again) -> str | None:
