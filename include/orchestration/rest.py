@@ -131,6 +131,12 @@ class AirflowApi:
         response = self.request("GET", path)
         return None if response.status_code == 404 else self._value(response)["value"]
 
+    def bearer(self) -> str:
+        """The header `Authorization` of whoever is logged in here, for requests beside the REST API."""
+        if "Authorization" not in self._http.headers:
+            self._log_in()
+        return self._http.headers["Authorization"]
+
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """The value that `request` is answered with; `HeadraceError` where that is an error."""
         return self._value(self.request(method, path, **arguments))
@@ -138,8 +144,7 @@ class AirflowApi:
     def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """The answer to a request to `path` below /api/v2, whatever its status; `TransientError` without one."""
         try:
-            if "Authorization" not in self._http.headers:
-                self._log_in()
+            self.bearer()
             response = self._http.request(method, f"/api/v2{path}", **arguments)
             for _ in range(DATABASE_TRIES):
                 if response.status_code != 500 or "atabase" not in response.text:
