@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 ARGUMENTS = (
@@ -45,6 +46,21 @@ def open_page(browser: Browser, web: str) -> Page:
     page = browser.new_context(base_url=web, viewport={"width": 1400, "height": 900}).new_page()
     page.set_default_timeout(PATIENCE)
     return page
+
+
+def inaccessible(page: Page) -> list[str]:
+    """What axe-core calls serious or critical on a page, by its rules for WCAG 2 A and AA.
+
+    White on Airflow's own colour of `running` has a contrast of 3.6, which is Airflow's to choose.
+    """
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    found = Axe().run(page, context={"exclude": [[".badge.running"]]}, options=options).response["violations"]
+    return [
+        f"{one['id']}: {node['html']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
 
 
 def take_picture(page: Page, name: str, folder: Path) -> None:

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import PATIENCE, take_picture
+from tests.browser import PATIENCE, inaccessible, take_picture
 from tests.e2e.test_runs import write_csv
 
 expect.set_options(timeout=PATIENCE)
@@ -52,6 +52,7 @@ def test_a_file_is_uploaded_read_tried_called_and_what_failed_is_called_again(he
     shown.get_by_label("Key column").select_option("код")
     expect(preview).to_contain_text("Line 42: the key `7` was seen in row 8")
     take_picture(shown, "csv-new-light", tmp_path)
+    assert inaccessible(shown) == []
 
     shown.get_by_label("API address").fill("nonsense")
     shown.get_by_role("button", name="Start").click()
@@ -71,9 +72,11 @@ def test_a_file_is_uploaded_read_tried_called_and_what_failed_is_called_again(he
     expect(state(shown)).to_have_text("running")
     expect(shown.locator("#run")).to_contain_text(re.compile(r"[1-9]\d* of 40 rows"))
     take_picture(shown, "csv-running-light", tmp_path)
+    assert inaccessible(shown) == []
     expect(state(shown)).to_have_text("success")
     expect(shown.locator(".counts")).to_have_text(re.compile(r"Rows\s*41\s*Ok\s*38\s*Failed\s*2\s*Skipped\s*1"))
     take_picture(shown, "csv-failed-rows-light", tmp_path)
+    assert inaccessible(shown) == []
     rows = list(csv.DictReader(io.StringIO(saved(shown, "errors.csv").decode("utf-8-sig")), delimiter=","))
     assert sorted((row["код"], row["status"]) for row in rows) == [("3", "failed"), ("5", "failed"), ("7", "skipped")]
     assert len(json.loads(saved(shown, "Output"))) == 38
@@ -85,6 +88,7 @@ def test_a_file_is_uploaded_read_tried_called_and_what_failed_is_called_again(he
     dialog = shown.get_by_role("dialog")
     expect(dialog).to_contain_text("2 calls, more where one is retried")
     take_picture(shown, "csv-redrive-light", tmp_path)
+    assert inaccessible(shown) == []
     dialog.get_by_role("button", name="Start").click()
     shown.wait_for_url(lambda url: url != first)
     expect(state(shown)).to_have_text("success")
@@ -105,6 +109,7 @@ def test_a_run_is_stopped_and_says_by_whom_and_a_second_one_waits_for_it(headrac
     expect(other.locator("#run")).to_contain_text("Queued: it begins when the run of")
     expect(other.get_by_role("button", name="Stop")).to_be_disabled()
     take_picture(other, "csv-queued-viewer-dark", tmp_path)
+    assert inaccessible(other) == []
     expect(shown.locator("#run")).to_contain_text(re.compile(r"[1-9]\d* of 400 rows"))
     shown.get_by_role("button", name="Stop").click()
     shown.get_by_role("dialog").get_by_role("button", name="Stop").click()
@@ -124,6 +129,7 @@ def test_a_file_that_is_no_csv_gets_a_sentence_at_the_form_and_nothing_is_kept(h
     expect(shown.get_by_role("alert")).to_contain_text("Excel")
     assert not list((headrace.storage / "uploads").glob("*book*"))
     take_picture(shown, "csv-home-dark", tmp_path)
+    assert inaccessible(shown) == []
 
 
 def test_by_keyboard_on_a_phone_in_airflow_s_frame(headrace, page, tmp_path):

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import PATIENCE, take_picture
+from tests.browser import PATIENCE, inaccessible, take_picture
 from tests.html import parse, text_of
 
 DAGS = ["csv_processing", "symbol_processing"]
@@ -53,6 +53,14 @@ def test_the_entry_in_the_navigation_opens_the_overview_in_airflow_s_colours(pag
         assert shown.frames[-1].evaluate(colour, "--fg") == shown.evaluate(colour, "--chakra-colors-fg") != ""
         take_picture(shown, f"overview-{theme}", tmp_path)
         assert [text for text in refused if "Content Security Policy" in text] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_overview_is_accessible(page, theme):
+    shown = page("admin", theme)
+    shown.goto("/headrace/")
+    expect(shown.get_by_role("link", name="csv_processing", exact=True)).to_be_visible()
+    assert inaccessible(shown) == []
 
 
 def test_by_keyboard_a_dag_is_opened_in_airflow_and_the_rows_that_refresh_keep_the_focus(page):

@@ -84,13 +84,13 @@ def counts():
 
 
 @pytest.fixture
-def client(access, served, airflow, counts, tmp_path):  # noqa: F811
+def service(airflow, counts, tmp_path):
     def kept(dag_id, run_ids):
         if isinstance(counts.get("error"), Exception):
             raise counts["error"]
         return {run_id: counts[run_id] for run_id in run_ids if run_id in counts}
 
-    service = Service(
+    return Service(
         dag_ids=["csv_processing", "symbol_processing"],
         airflow=airflow,
         storage=lambda: tmp_path,
@@ -98,6 +98,10 @@ def client(access, served, airflow, counts, tmp_path):  # noqa: F811
         counts=kept,
         used=lambda dag_id, run_id: 7,
     )
+
+
+@pytest.fixture
+def client(access, served, service):  # noqa: F811
     return served(csv=build_app(TAB, (TAB,), access, service))
 
 
@@ -490,3 +494,20 @@ async def test_an_upload_that_is_broken_off_leaves_nothing(client, tmp_path):
     await client.app(scope, receive, send)
     assert sent[0]["status"] == 400
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_below_a_prefix_of_airflow_every_address_begins_with_it(access, served, service, airflow, tmp_path):  # noqa: F811
+    client = served("/flow", csv=build_app(TAB, (TAB,), access, service))
+    ended(planned(tmp_path), callable=2, errors_file="x")
+    airflow.runs = [run("success")]
+    name = client.post("/headrace/csv/api/v1/uploads?filename=a.csv", content=CSV, headers=ADMIN).json()["name"]
+    for path in ("/headrace/csv/", AT_RUN, f"/headrace/csv/new?upload={name}", f"{AT_RUN}/redrive"):
+        shown = page(client, path)
+        addresses = [
+            element.get(name)
+            for element in shown.iter()
+            for name in ("href", "src", "action", "hx-get", "hx-post", "data-upload", "data-next")
+            if element.get(name)
+        ]
+        assert addresses
+        assert [address for address in addresses if not address.startswith("/flow/")] == []
