@@ -69,7 +69,7 @@ def test_by_keyboard_a_dag_is_opened_in_airflow_and_the_rows_that_refresh_keep_t
     frame = shown.frame_locator("iframe")
     link = frame.get_by_role("link", name="csv_processing", exact=True)
     frame.get_by_label("Search DAGs").focus()
-    for _ in ("Show", "the table", "csv_processing"):
+    for _ in ("Show", "the table", "CSV", "csv_processing"):
         shown.keyboard.press("Tab")
     with shown.expect_response(re.compile(r"/headrace/\?$")):  # the next refresh
         expect(link).to_be_focused()

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from include.launch.embedded.environment import Home
-from tests.e2e.test_runs import trigger
+from tests.e2e.test_runs import ended, trigger
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = "".join((PROJECT / name).read_text("utf-8") for name in ("README.md", "docs/usage.md"))
 COMMANDS = [
     re.sub(r"\s{2,}#.*", "", line)
     for block in re.findall(r"```bash\n(.*?)```", PAGES, re.DOTALL)
-    for line in block.replace("\\\n", "").splitlines()
+    for line in block.replace("\\\n", "").replace(",\n ", ",").splitlines()
     if line.strip()
 ]
 
@@ -79,6 +79,23 @@ def test_a_run_by_rest(shell, headrace):
     run = json.loads(ended.stdout)
     assert run["conf"]["limit"] == 10
     headrace.api.fail_run("csv_processing", run["dag_run_id"])
+
+
+def test_the_page_s_own_api(shell, headrace):
+    define = [*commands("TOKEN="), *commands("csv()")]
+    upload, start, look, stop, file = commands("csv ")
+
+    def answer(command, **environment):
+        return shell(" ; ".join([*define, command]), PASSWORD=Home(headrace.home).password(), **environment).stdout
+
+    source = json.loads(answer(upload))["source"]
+    run = json.loads(answer(start.replace("uploads/my-0123456789ab.csv", source)))["run_id"]
+    assert ended(headrace, "csv_processing", run) == "success"
+    found = json.loads(answer(look, RUN=run))
+    assert (found["state"], found["counts"]["rows"], found["started_by"]) == ("success", 2, "admin")
+    assert "has ended already" in json.loads(answer(stop, RUN=run))["detail"]
+    output = json.loads(answer(file.replace("errors", "output"), RUN=run))
+    assert len(output) == found["counts"]["ok"]
 
 
 def test_a_run_by_airflows_own_command_line(shell, headrace):
