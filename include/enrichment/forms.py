@@ -56,12 +56,7 @@ class Form:
 
     def with_error(self, name: str, error: str) -> "Form":
         """The form with an error at one of its fields."""
-        return replace(
-            self,
-            fields=tuple(
-                replace(field, error=error) if field.parameter.name == name else field for field in self.fields
-            ),
-        )
+        return self._with(name, error=error)
 
     def text(self, name: str) -> str:
         """What stands in a field; "" where there is none such."""
@@ -69,10 +64,11 @@ class Form:
 
     def with_text(self, name: str, text: str) -> "Form":
         """The form with another text in one of its fields."""
-        return replace(
-            self,
-            fields=tuple(replace(field, text=text) if field.parameter.name == name else field for field in self.fields),
-        )
+        return self._with(name, text=text)
+
+    def _with(self, name: str, **changes: Any) -> "Form":
+        found = (replace(one, **changes) if one.parameter.name == name else one for one in self.fields)
+        return replace(self, fields=tuple(found))
 
     def filled(self, given: Mapping[str, str]) -> "Form":
         """The form with the texts of `given`, and what is wrong with each."""

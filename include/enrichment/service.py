@@ -1,5 +1,6 @@
 """What people do with the CSV pipelines, whoever serves it: hand in a file, start, follow, stop, call what failed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,35 +188,37 @@ class Service:
         """Have a run call no more; `ConflictError` where it has ended."""
         if view.run.is_over:
             raise ConflictError(f"the run has ended already: {view.run.state}")
-        folder = self._folder(view.run)
+        if not await asyncio.to_thread(self._tell_to_stop, view.run, f"stopped by {who}"):
+            await self.airflow.fail(request, view.run.dag_id, view.run.run_id)
+
+    def _tell_to_stop(self, run: DagRun, reason: str) -> bool:
+        """Tell the tasks of a run that has begun; False where there is nobody to tell yet."""
+        folder = self._folder(run)
         try:
-            if view.run.state == "running" and exists(folder.mark):
-                folder.stop(f"stopped by {who}")
-                return
+            if run.state != "running" or not exists(folder.mark):
+                return False
+            folder.stop(reason)
         except OSError as error:
             raise TransientError(f"the run's folder cannot be written to: {_said(error)}") from error
-        await self.airflow.fail(request, view.run.dag_id, view.run.run_id)
+        return True
 
     def download(self, view: RunView, which: str) -> Download:
         """A file of a run; `BadInputError` where it has none such."""
         if which not in view.files:
             raise BadInputError(f"this run has no file `{which}`; it has {', '.join(view.files) or 'none'}")
-        folder = self._folder(view.run)
+        place = _places(self._folder(view.run))[which]
         base = f"{view.run.dag_id}-{view.run.run_id}"
         if which == "output":
-            return Download(f"{base}.json", "application/json", as_array(_lines(folder.records)))
-        place, name = {
-            "errors": (folder.errors, f"{base}-errors.csv"),
-            "manifest": (folder.manifest, f"{base}-manifest.json"),
-        }[which]
-        return Download(name, "text/csv" if which == "errors" else "application/json", _parts(place))
+            return Download(f"{base}.json", "application/json", as_array(_lines(place)))
+        media = "text/csv" if which == "errors" else "application/json"
+        return Download(f"{base}-{place.name}", media, _parts(place))
 
     def _with_folder(self, view: RunView) -> RunView:
         folder = self._folder(view.run)
         plan = folder.read_plan() if folder.has_plan() else None
         report = read_report(folder) if view.run.is_over else None
         pool, tasks = ("", []) if plan is None or plan.dry_run else self.airflow.calls(view.run.dag_id, view.run.run_id)
-        wanted = {"output": folder.records, "errors": folder.errors, "manifest": folder.manifest}
+        places = _places(folder)
         redrive = None
         if plan and report and report.callable and not plan.dry_run:
             again = {parameter.name: value for parameter, value in given_again(plan, view.run.given)}
@@ -228,7 +231,7 @@ class Service:
             progress=run_progress(plan, tasks) if plan and tasks else None,
             limit=f"{pool} {plan.rate_limit}" if plan and pool and plan.rate_limit != "none" else "",
             stopped=folder.stopped(),
-            files=[name for name in FILES if view.run.is_over and exists(wanted[name]) and _is_offered(name, report)],
+            files=[name for name in FILES if view.run.is_over and exists(places[name]) and _is_offered(name, report)],
             redrive=redrive,
             is_pruned=view.run.is_over and not exists(folder.mark),
         )
@@ -240,6 +243,11 @@ class Service:
 
     def _folder(self, run: DagRun) -> RunFolder:
         return RunFolder(self.storage(), run.dag_id, run.run_id)
+
+
+def _places(folder: RunFolder) -> dict[str, Place]:
+    """Where the files of `FILES` come from; the output of this run, whatever stands in its place by now."""
+    return {"output": folder.records, "errors": folder.errors, "manifest": folder.manifest}
 
 
 def _is_offered(name: str, report: Report | None) -> bool:
