@@ -12,6 +12,7 @@ from include.common.errors import HeadraceError
 from include.common.limits.models import ImportedPool
 from include.common.schema import migrate
 from include.launch.branches import branches
+from include.launch.fab_users import add_where_fab
 from include.orchestration import environment
 from include.orchestration.pools import pools_file, read_pools, slots
 
@@ -48,9 +49,10 @@ def import_pools() -> None:
 
 
 def main() -> int:
-    """Prepare; returns the exit status."""
+    """Prepare an embedded Airflow, its users included; returns the exit status."""
     try:
         prepare(data="--data" in sys.argv[1:])
+        add_where_fab()
     except HeadraceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -5,8 +5,9 @@ from pathlib import Path
 from include.common.errors import ConfigError
 from include.common.parameters import Parameter
 from include.launch.embedded import processes
-from include.launch.embedded.environment import USER, Home
+from include.launch.embedded.environment import USER, Home, user_environment
 from include.launch.embedded.service import start, wait_for_dags
+from include.launch.fab_users import AUTH_MANAGER
 
 
 def place(parameter: Parameter, text: str) -> str:
@@ -41,7 +42,8 @@ def up(home: Home, port: int) -> None:
             processes.stop(home, running)
             raise
     print(f"Airflow is up: {running.web}\n  user      {USER}\n  password  {home.password()}\n  stop it   make down")
-    print("  This login is Airflow's simple auth manager, for one machine; README, Security, names others.")
+    if not user_environment().get(AUTH_MANAGER):
+        print("  This login is Airflow's simple auth manager, for one machine; README, Security, names others.")
 
 
 def down(home: Home) -> None:

@@ -17,6 +17,7 @@ import psutil
 
 from include.common.errors import ConfigError, HeadraceError, TransientError
 from include.launch.embedded.environment import Home
+from include.launch.fab_users import AUTH_MANAGER
 from include.orchestration.paths import PROJECT
 from include.orchestration.pools import pools_file, read_pools
 
@@ -175,7 +176,8 @@ def _stamp(home: Home) -> Path:
 
 def _fingerprint(environment: Mapping[str, str]) -> str:
     migrations = sorted(PROJECT.glob("include/*/migrations/**/*.py"))
-    digest = hashlib.sha256(environment.get("HEADRACE_DATABASE_URL", "").encode())
+    named = ("HEADRACE_DATABASE_URL", AUTH_MANAGER)
+    digest = hashlib.sha256(json.dumps([environment.get(name) for name in named]).encode())
     digest.update(json.dumps(read_pools(pools_file(environment))).encode())
     for path in (PROJECT / "requirements.txt", *migrations):
         digest.update(path.read_bytes())
