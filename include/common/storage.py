@@ -152,10 +152,10 @@ def upload(source: Path, target: Place) -> None:
 
 
 def _parts(source: Path, target: UPath) -> dict[str, int]:
-    """How a file goes to a bucket: s3fs of itself would hold ten parts of 50 MB in memory."""
+    """How a file goes to a bucket: s3fs of itself would hold ten parts of 50 MB in memory, and each more than once."""
     if target.protocol not in ("s3", "s3a"):
         return {}
-    return {"chunksize": max(PART_BYTES, math.ceil(source.stat().st_size / MOST_PARTS)), "max_concurrency": 4}
+    return {"chunksize": max(PART_BYTES, math.ceil(source.stat().st_size / MOST_PARTS)), "max_concurrency": 2}
 
 
 @contextmanager

@@ -167,10 +167,11 @@ def _pages(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
 
     @router.get("/new")
     async def new(request: Request, upload: str, dag_id: str = "", encoding: str = "") -> Response:
-        stored, seen, _ = await run_in_threadpool(_looked_at, service, upload, "", encoding)
-        form, is_on = await service.form(request, dag_id or service.dag_ids[0], stored, seen)
-        form = form.with_text("encoding", encoding)
-        _, seen, unreadable = await run_in_threadpool(_looked_at, service, upload, form.text("key"), encoding)
+        dag_id = dag_id or service.dag_ids[0]
+        params, is_on = await service.params(request, dag_id)
+        key = params.get("key", {}).get("value") or ""
+        stored, seen, unreadable = await run_in_threadpool(_looked_at, service, upload, key, encoding, else_first=True)
+        form = service.form(dag_id, params, stored, seen).with_text("encoding", encoding)
         values = {"upload": stored, "seen": seen, "unreadable": unreadable, "form": form, "is_on": is_on}
         return pages.render(request, "new.html", {**values, "dag_ids": service.dag_ids, "encoding": encoding})
 
@@ -188,8 +189,9 @@ def _pages(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
         given = {name: str(value) for name, value in (await request.form()).items()}
         upload, key, encoding = (given.get(name, "") for name in ("upload", "key", "encoding"))
         stored, seen, unreadable = await run_in_threadpool(_looked_at, service, upload, key, encoding.strip())
-        form, _ = await service.form(request, given.get("dag_id", ""), stored, seen)
-        form = form.filled(given)
+        dag_id = given.get("dag_id", "")
+        params, _ = await service.params(request, dag_id)
+        form = service.form(dag_id, params, stored, seen).filled(given)
         if unreadable:
             form = form.with_error("encoding", unreadable)
         if form.has_errors:
@@ -290,14 +292,16 @@ def _found(service: Service, dag_id: str, run_id: str) -> RunView:
     return view
 
 
-def _looked_at(service: Service, name: str, key: str, encoding: str) -> tuple[Upload, Preview, str]:
+def _looked_at(
+    service: Service, name: str, key: str, encoding: str, else_first: bool = False
+) -> tuple[Upload, Preview, str]:
     """An upload as it is read; where it cannot be in this encoding, why, and how it is without one named."""
     try:
-        return *service.look_at(name, key, encoding), ""
+        return *service.look_at(name, key, encoding, else_first), ""
     except HeadraceError as error:
         if not encoding:
             raise
-        return *service.look_at(name, key), str(error)
+        return *service.look_at(name, key, else_first=else_first), str(error)
 
 
 def _redrive(view: RunView) -> Any:

@@ -45,7 +45,7 @@ class Preview:
 
     `rows` are the first that can be read, their long values cut; `bad` are the first bad ones, of `bad_count` among
     the `read` rows. `whole` says whether these are all of the file's. `key` is the key asked for, where there is such a
-    column.
+    column; else None, or the first where that was asked for.
     """
 
     encoding: str
@@ -66,9 +66,12 @@ def preview(
     encoding: str | None = None,
     delimiter: str | None = None,
     cut: bool = False,
+    else_first: bool = False,
     most_rows: int = 10_000,
 ) -> Preview:
     """Read the first rows of `path`, which messages call `name`; `cut` where it holds only the beginning of the file.
+
+    `else_first` takes the first column for the key where `key` is none of the columns.
 
     Raises `BadInputError` for what is no CSV with a row that can be read, `ConfigError` for an encoding or a delimiter
     that is none.
@@ -85,7 +88,7 @@ def preview(
     with CsvFile(path, form, name=name, most=MOST_BYTES) as table, SeenKeys() as seen:
         columns = table.columns
         check_columns(columns, name)
-        key = key if key in columns else None
+        key = key if key in columns else columns[0] if else_first else None
         sorter = Sorter(columns, key, seen)
         found = _unbroken(table.rows()) if cut else table.rows()
         for row in itertools.islice(found, most_rows):

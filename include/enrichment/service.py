@@ -123,13 +123,15 @@ class Service:
         """The files that people handed in."""
         return Uploads(self.storage(), self.most_upload_bytes())
 
-    def look_at(self, name: str, key: str | None = None, encoding: str | None = None) -> tuple[Upload, Preview]:
-        """An upload, and how it is read; `BadInputError` where there is none, or it cannot be read so."""
+    def look_at(
+        self, name: str, key: str | None = None, encoding: str | None = None, else_first: bool = False
+    ) -> tuple[Upload, Preview]:
+        """An upload, and how it is read, as `preview` does; `BadInputError` where there is none, or it cannot be."""
         uploads = self.uploads()
         upload = uploads.find(name)
         with uploads.opened(name, LOOKED_AT) as path:
             cut = path.stat().st_size < upload.bytes
-            return upload, preview(path, name, key or None, encoding or None, cut=cut)
+            return upload, preview(path, name, key or None, encoding or None, cut=cut, else_first=else_first)
 
     async def receive(
         self, filename: str, parts: AsyncIterator[bytes], encoding: str | None = None
@@ -141,12 +143,14 @@ class Service:
 
         return await self.uploads().receive(filename, parts, check)
 
-    async def form(self, request: Request, dag_id: str, upload: Upload, seen: Preview) -> tuple[Form, bool]:
-        """The form of a DAG for an upload, and whether the DAG is switched on."""
-        params, is_on = await self.airflow.params(request, self.known(dag_id))
-        own = (params.get("key") or {}).get("value")
+    async def params(self, request: Request, dag_id: str) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
+        """A DAG's own value and description of each parameter, and whether the DAG is switched on."""
+        return await self.airflow.params(request, self.known(dag_id))
+
+    def form(self, dag_id: str, params: Mapping[str, Mapping[str, Any]], upload: Upload, seen: Preview) -> Form:
+        """The form of a DAG for an upload that was looked at."""
         stem = upload.name.rsplit("-", 1)[0]
-        return make_form(dag_id, params, seen.columns, seen.key or own, stem), is_on
+        return make_form(dag_id, params, seen.columns, seen.key, stem)
 
     async def start(self, request: Request, dag_id: str, conf: Mapping[str, Any]) -> str:
         """Start a run; its id."""

@@ -66,6 +66,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _below_prefix(scope)
         request, begun = Request(scope, receive), False
         public = request.method in READING and path_of(scope).startswith(PUBLIC)
 
@@ -111,6 +112,17 @@ def _is_own(request: Request) -> bool:
     else:  # an old browser, or plain http to another host than localhost
         same = urlsplit(headers.get("origin", "")).netloc == headers.get("host")
     return same and headers.get("hx-request") == "true"
+
+
+def _below_prefix(scope: Scope) -> Scope:
+    """The scope of a request as it would come through the proxy, also where it came past it, without Airflow's prefix.
+
+    A scrape and a health check ask the api-server itself; Starlette finds no route of a mounted application then.
+    """
+    root, prefix = scope.get("root_path", ""), scope.get("app_root_path", "")
+    if not prefix or scope["path"].startswith(root):
+        return scope
+    return {**scope, "path": prefix + scope["path"]}
 
 
 def path_of(scope: Scope) -> str:

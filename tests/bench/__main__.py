@@ -28,7 +28,7 @@ from include.launch.embedded.processes import Running, free_port
 from include.launch.embedded.service import using
 from include.orchestration.pools import POOLS, read_pools
 from include.orchestration.rest import AirflowApi
-from tests.bench import pages
+from tests.bench import pages, upload
 from tests.bench.watch import Watch
 
 # Rows up to which a row is a task of its own (`Pipeline.single_rows`).
@@ -184,7 +184,7 @@ def chosen() -> list[Case]:
     rounds = os.environ.get("ROUNDS")
     names = os.environ.get("CASE", "").split()
     if unknown := [name for name in names if name not in CASES]:
-        sys.exit(f"error: CASE is `{unknown[0]}`; allowed is one of {', '.join(CASES)}, pages")
+        sys.exit(f"error: CASE is `{unknown[0]}`; allowed is one of {', '.join(CASES)}, pages, upload")
     cases = [CASES[name] for name in names] or list(CASES.values())
     if given:
         cases = [Case(int(given.get("ROWS", 2000)), float(given.get("LATENCY", 0.02)), int(given.get("IN_FLIGHT", 5)))]
@@ -196,6 +196,9 @@ def main() -> None:
     if os.environ.get("CASE") == "pages":
         with demo_api() as url:
             pages.measure(url)
+        return
+    if os.environ.get("CASE") == "upload":
+        upload.measure()
         return
     for case in chosen():
         results: dict[str, list[Measured]] = {kind: [] for kind in case.kinds}

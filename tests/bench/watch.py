@@ -53,7 +53,7 @@ class Watch:
             try:
                 with process.oneshot():
                     times = process.cpu_times()
-                    memory = _peak(process.pid)
+                    memory = peak(process.pid)
                     self._used[process.pid, process.create_time()] = times.user + times.system
                     if memory > self.memory:
                         self.memory, self.largest = memory, " ".join(process.cmdline())
@@ -61,7 +61,7 @@ class Watch:
                 continue
 
 
-def _peak(pid: int) -> float:
+def peak(pid: int) -> float:
     """The most resident memory that a process has had, in MB (`VmHWM`, proc(5))."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -37,12 +37,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr } = event.detail;
   if (xhr.getResponseHeader("HX-Retarget") === "#toasts") event.detail.shouldSwap = true;
-  else if (xhr.status >= 502 && xhr.status <= 504) sayUnreachable();
+  else if (xhr.status >= 502 && xhr.status <= 504) sayUnreachable(event);
   if (xhr.status === 401) logIn();
 });
 
 const toasts = document.getElementById("toasts");
-const sayUnreachable = () => toasts.append(document.getElementById("unreachable").content.cloneNode(true));
+// What changes something is not sent again by itself, and may have been done.
+const sayUnreachable = ({ detail }) => {
+  const name = detail.requestConfig.verb === "get" ? "unreachable" : "unheard";
+  toasts.append(document.getElementById(name).content.cloneNode(true));
+};
 document.addEventListener("htmx:sendError", sayUnreachable);
 
 new MutationObserver((changes) => {
@@ -83,10 +87,13 @@ document.addEventListener("submit", (event) => {
   if (!form) return;
   event.preventDefault();
   const [file] = form.querySelector("input[type=file]").files;
-  const [bar, error, button] = ["progress", "[role=alert]", "button"].map((name) => form.querySelector(name));
+  const [bar, status, error, button] = ["progress", "[role=status]", "[role=alert]", "button"].map((name) =>
+    form.querySelector(name),
+  );
   const request = new XMLHttpRequest();
   const fail = (sentence) => {
     error.textContent = sentence;
+    status.textContent = "";
     bar.hidden = true;
     error.hidden = button.disabled = false;
   };
@@ -95,12 +102,17 @@ document.addEventListener("submit", (event) => {
   request.setRequestHeader("HX-Request", "true");
   request.setRequestHeader("Accept", "application/json");
   request.upload.addEventListener("progress", ({ loaded, total }) => (bar.value = loaded / total));
+  request.upload.addEventListener("load", () => {
+    bar.removeAttribute("value"); // how long the rest takes is not known
+    status.textContent = "All of it has arrived; it is being read and stored.";
+  });
   request.addEventListener("error", () => fail("The upload was broken off; nothing of it was kept. Try again."));
   request.addEventListener("load", () => {
     const isJson = request.getResponseHeader("Content-Type")?.startsWith("application/json"); // a proxy's is not
     const answer = isJson ? JSON.parse(request.responseText) : {};
     if (request.status === 201) location.assign(`${form.dataset.next}${encodeURIComponent(answer.name)}&encoding=${encoding}`);
     else if (request.status === 401) logIn();
+    else if (request.status === 413) fail(answer.detail ?? "What stands before Airflow takes no file as large as this one.");
     else fail(answer.detail ?? `Airflow does not answer (${request.status}). Try again.`);
   });
   bar.value = 0;

@@ -11,6 +11,7 @@ from include.enrichment.api import build_app
 from include.enrichment.follow import ChunkTask
 from include.enrichment.history import RunCounts
 from include.enrichment.models import Chunk
+from include.enrichment.preview import preview
 from include.enrichment.report import Report
 from include.enrichment.run import Plan, RunFolder, Source
 from include.enrichment.service import Service
@@ -223,6 +224,18 @@ def test_the_form_has_the_declared_fields_with_the_files_columns_and_an_output_o
     assert {"source", "dry_run", "retry_failed_of"}.isdisjoint(
         element.get("name") for element in form.iter() if element.get("type") != "hidden" and element.tag == "input"
     )
+
+
+def test_the_file_is_looked_at_once_for_its_form_also_where_the_dags_own_key_is_no_column(client, monkeypatch):
+    name = uploaded(client, "код;имя\n7;Анна\n7;Пётр\n".encode()).json()["name"]
+    looks = []
+    monkeypatch.setattr(
+        "include.enrichment.service.preview", lambda *given, **named: looks.append(named) or preview(*given, **named)
+    )
+    shown = page(client, f"/headrace/csv/new?upload={name}")
+    assert "Line 3: the key `7` was seen in row 1" in text_of(shown.find(".//section[@id='preview']"))
+    assert shown.find(".//select[@id='field-key']/option[@selected]").text == "код"
+    assert len(looks) == 1
 
 
 def test_a_dag_that_is_switched_off_is_said(client, airflow):

@@ -137,3 +137,13 @@ def test_every_answer_has_the_policy_and_only_static_files_are_kept(toys, client
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert answer.headers.get("cache-control") == (None if path.startswith("static") else "no-store")
     assert "script-src" not in answer.headers["content-security-policy"]
+
+
+def test_below_a_prefix_what_comes_past_the_proxy_is_guarded_and_answered_alike(toys, served):
+    client = served("/flow", toys=toys)
+    client.base_url = "http://testserver"
+    for prefix in ("/flow", ""):
+        assert client.get(f"{prefix}/headrace/toys/static/app.css").status_code == 200
+        assert client.get(f"{prefix}/headrace/toys/toys").status_code == 401
+        assert client.get(f"{prefix}/headrace/toys/toys", headers=VIEWER).status_code == 200
+        assert client.get(f"{prefix}/headrace/toys/inner/hidden", headers=VIEWER).status_code == 200
