@@ -3,6 +3,10 @@
 import shutil
 
 import pytest
+from airflow.models import import_all_models
+from airflow.models.base import Base
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from include.common.schema import migrate
 from include.demo_api.faults import Fault
@@ -59,3 +63,14 @@ def airflow(storage, migrated, tmp_path, monkeypatch):
     database = shutil.copy(migrated, tmp_path / "headrace.db")
     monkeypatch.setenv("HEADRACE_DATABASE_URL", f"sqlite:///{database}")
     return AirflowStandIn()
+
+
+@pytest.fixture
+def session():
+    """A session of a database with Airflow's tables, empty."""
+    import_all_models()
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    with Session(engine) as opened:
+        yield opened
+    engine.dispose()

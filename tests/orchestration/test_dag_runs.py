@@ -5,28 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.models import DagRun as Row
-from airflow.models import import_all_models
-from airflow.models.base import Base
 from airflow.models.task_state_store import TaskStateStoreModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.types import DagRunType
-from sqlalchemy import create_engine, event, insert
-from sqlalchemy.orm import Session
+from sqlalchemy import event, insert
 
 from include.orchestration.dag_runs import Task, find_run, list_runs, list_tasks
 from include.web.runs import DagRun
 
 NOW = datetime(2026, 11, 26, 13, tzinfo=UTC)
-
-
-@pytest.fixture
-def session():
-    import_all_models()
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
-    with Session(engine) as opened:
-        yield opened
-    engine.dispose()
 
 
 @pytest.fixture

@@ -3,29 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.models import DagModel, DagRun, import_all_models
-from airflow.models.base import Base
-from airflow.models.dagbundle import DagBundleModel
+from airflow.models import DagModel, DagRun
 from airflow.utils.types import DagRunType
-from sqlalchemy import create_engine, event
-from sqlalchemy.orm import Session
+from sqlalchemy import event
 
 from include.common.errors import TransientError
 from include.orchestration.dag_states import dag_states
 from include.web.overview import DagState, Run
 
 NOW = datetime(2026, 11, 26, 13, tzinfo=UTC)
-
-
-@pytest.fixture
-def session():
-    import_all_models()
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
-    with Session(engine) as opened:
-        opened.add(DagBundleModel(name="headrace"))
-        yield opened
-    engine.dispose()
 
 
 def add_dag(session, dag_id, *states, **values):
