@@ -44,7 +44,12 @@ class Pages:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        self._templates.filters |= {"time": said_time, "duration": say_duration, "number": "{:,}".format}
+        self._templates.filters |= {
+            "time": said_time,
+            "exact_time": exact_time,
+            "duration": say_duration,
+            "number": "{:,}".format,
+        }
 
     def render(
         self, request: Request, template: str, values: Mapping[str, Any], status: int = 200, **headers: str
@@ -101,3 +106,8 @@ def told(error: Exception) -> tuple[int, str]:
 def said_time(at: datetime) -> str:
     """`2026-11-26 13:05 UTC`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def exact_time(at: datetime) -> str:
+    """`2026-11-26 13:05:27 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

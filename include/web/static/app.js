@@ -81,6 +81,9 @@ document.addEventListener("htmx:afterSwap", (event) => {
 });
 document.addEventListener("closeDialog", () => dialog.close());
 
+// A form that comes back has the focus at the first field that is wrong.
+document.addEventListener("htmx:afterSettle", (event) => event.detail.elt.querySelector("[aria-invalid=true]")?.focus());
+
 // A file goes as the request's body, so that the server need not hold it; htmx sends forms only.
 document.addEventListener("submit", (event) => {
   const form = event.target.closest("form[data-upload]");

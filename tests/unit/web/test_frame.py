@@ -74,7 +74,7 @@ def test_what_a_page_loads_is_there_and_nothing_is_inline(client, prefix):
     served = client(prefix)
     page = parse(served.get("/headrace/toys/", headers=ADMIN).text)
     loaded = [one.get("src") or one.get("href") for one in (*page.findall(".//script"), *page.findall(".//link"))]
-    assert len(loaded) == 4
+    assert len(loaded) == 5
     assert all(served.get(f"http://testserver{path}").status_code == 200 for path in loaded)
     for element in page.iter():
         assert not {name for name in element.attrib if name == "style" or name.startswith(("on", "hx-on"))}

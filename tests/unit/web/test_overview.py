@@ -78,9 +78,14 @@ def test_each_dag_is_shown_with_its_state_in_words_and_times_with_their_zone(cli
 def test_the_dags_stand_below_their_system_which_leads_to_its_page_where_there_is_one(client):
     heads = get(client()).findall(".//tr[@class='system']/th")
     assert [(text_of(head), [link.get("href") for link in head.findall("a")]) for head in heads] == [
-        ("CSV", ["/headrace/csv/"]),
+        ("CSV: open its page", ["/headrace/csv/"]),
         ("Deals", []),
     ]
+
+
+def test_the_first_step_of_a_dag_without_a_run_is_on_the_page_of_its_system(client):
+    shown = rows(get(client([Dag("CSV", "/csv", "csv_processing", DagState(True))])))
+    assert shown["csv_processing"][3] == "No run yet. Start one on the page CSV."
 
 
 @pytest.mark.parametrize("prefix", ["", "/flow"])
@@ -93,7 +98,7 @@ def test_a_dag_and_its_run_lead_to_airflow_s_own_pages(client, prefix):
 
 def test_a_time_has_its_exact_form(client):
     time = get(client()).find(".//tr[@id='row-csv_processing']//a/../time")
-    assert (time.get("datetime"), time.get("title")) == ("2026-11-26T15:05:00+02:00",) * 2
+    assert (time.get("datetime"), time.get("title")) == (AT.isoformat(), "2026-11-26 13:05:00 UTC")
 
 
 def test_how_many_need_a_person_is_said(client):
