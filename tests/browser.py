@@ -19,6 +19,11 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PATIENCE = 60_000  # ms
+# What of the window a page fills; all of it where a dialog stands in its middle.
+SHOWN = """() => {
+  const height = document.querySelector("dialog[open]") ? innerHeight : document.body.getBoundingClientRect().height;
+  return { width: innerWidth, height: Math.min(innerHeight, Math.ceil(height)) };
+}"""
 
 
 def find_browser(playwright: Playwright) -> str | None:
@@ -66,4 +71,6 @@ def inaccessible(page: Page) -> list[str]:
 def take_picture(page: Page, name: str, folder: Path) -> None:
     """Into SCREENSHOTS=<folder>, else into `folder`."""
     page.mouse.move(0, 0)  # off what would show a tooltip
-    page.screenshot(path=Path(os.environ.get("SCREENSHOTS") or folder) / f"{name}.png", animations="disabled")
+    path = Path(os.environ.get("SCREENSHOTS") or folder) / f"{name}.png"
+    shown = page.evaluate(SHOWN)
+    page.screenshot(path=path, animations="disabled", clip={"x": 0, "y": 0, **shown})
