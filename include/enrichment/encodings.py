@@ -6,6 +6,7 @@ from collections import Counter
 from math import log
 
 from include.common.errors import ConfigError
+from include.common.text import shown
 
 # An undecodable byte B becomes the lone surrogate U+DC00+B, which no encoding can produce.
 UNDECODABLE = "headrace.undecodable"
@@ -46,8 +47,8 @@ def check_encoding(name: str, setting: str = "encoding") -> None:
         codecs.getincrementaldecoder(name)(UNDECODABLE).decode(b"")
     except (LookupError, ValueError) as error:
         raise ConfigError(
-            f"{setting} is `{name}`; allowed is a text encoding of Python, such as utf-8, utf-16, cp1251, cp866, "
-            "cp1252 or gb18030"
+            f"{setting} is `{shown(name)}`; allowed is a text encoding of Python, such as utf-8, utf-16, cp1251, "
+            "cp866, cp1252 or gb18030"
         ) from error
 
 
@@ -56,9 +57,11 @@ def find_encoding(sample: bytes, named: str | None) -> str:
     marked = next((encoding for mark, encoding in MARKS if sample.startswith(mark)), None)
     if named is None:
         return marked or _guess(sample)
-    if codecs.lookup(named).name != "utf-16":
+    family = codecs.lookup(named).name
+    if family not in ("utf-16", "utf-32"):
         return named
-    return marked if marked in ("utf-16-le", "utf-16-be") else "utf-16-le"  # without a mark, as Windows writes it
+    little = f"{family}-le"  # without a mark, as Windows writes it
+    return marked if marked in (little, f"{family}-be") else little
 
 
 def _guess(sample: bytes) -> str:

@@ -7,6 +7,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,7 @@ class CsvFile:
         if names.error:
             raise BadInputError(f"line {names.line} of `{self.name}`, the header: {names.error}")
         columns = tuple(name.strip() or f"column_{index}" for index, name in enumerate(names.values, 1))
-        repeated = tuple(dict.fromkeys(name for name in columns if columns.count(name) > 1))
+        repeated = tuple(name for name, count in Counter(columns).items() if count > 1)
         if repeated:
             raise BadInputError(f"`{self.name}`: the header repeats {quoted(repeated)}; column names must differ")
         return columns

@@ -201,6 +201,17 @@ def test_utf_16_that_is_named_and_has_no_mark_is_little_endian(path):
     assert detected(path, content, encoding="utf-16") == Format("utf-16-le", ",")
 
 
+def test_utf_32_that_is_named_is_read_with_a_mark_or_without(path):
+    content = "id,name\n1,Анна\n".encode("utf-32-le")
+    assert detected(path, content, encoding="utf-32") == Format("utf-32-le", ",")
+    assert values(path, codecs.BOM_UTF32_LE + content, encoding="UTF32") == [("id", "name"), ("1", "Анна")]
+
+
+def test_a_header_of_many_columns_is_compared_in_one_pass(path):
+    names = tuple(f"c{number}" for number in range(100_000))
+    assert values(path, f"{','.join(names)}\n".encode()) == [names]
+
+
 def test_utf_16_that_is_named_follows_its_mark(path):
     content = codecs.BOM_UTF16_BE + "id,name\n1,Анна\n".encode("utf-16-be")
     assert values(path, content, encoding="utf-16") == [("id", "name"), ("1", "Анна")]
