@@ -156,6 +156,9 @@ def _pages(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
     @router.get("/")
     def home(request: Request, dag_id: str = "", state: str = "", page: PageNumber = 1) -> Response:
         found, total = service.history(dag_id, _states(state), (page - 1) * ROWS, ROWS)
+        if total and not found:  # a page that was there when its address was made
+            page = -(-total // ROWS)
+            found, total = service.history(dag_id, _states(state), (page - 1) * ROWS, ROWS)
         values = {
             "listing": Listing(found, total, page, {"dag_id": dag_id, "state": state}),
             "choices": [dags, STATES],

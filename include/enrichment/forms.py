@@ -11,6 +11,8 @@ from include.common.parameters import COUNT, SWITCH
 from include.enrichment.parameters import NOT_AGAIN, PARAMETERS, PipelineParameter
 from include.enrichment.templates import Template
 
+# What may have fields, each of which is a column.
+TEMPLATES = ("api_url", "output")
 # What the page gives itself: the upload, and whether anything is called.
 NOT_ASKED = ("source", *NOT_AGAIN)
 
@@ -72,7 +74,8 @@ class Form:
 
     def filled(self, given: Mapping[str, str]) -> "Form":
         """The form with the texts of `given`, and what is wrong with each."""
-        return replace(self, fields=tuple(_filled(field, given) for field in self.fields))
+        columns = next((field.options for field in self.fields if field.parameter.name == "key"), ())
+        return replace(self, fields=tuple(_filled(field, given, columns) for field in self.fields))
 
     def conf(self) -> dict[str, Any]:
         """The values that differ from the DAG's own, as a run is given them."""
@@ -108,7 +111,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _filled(field: Field, given: Mapping[str, str]) -> Field:
+def _filled(field: Field, given: Mapping[str, str], columns: tuple[str, ...]) -> Field:
     # A switch that is off is not sent.
     text = given.get(field.parameter.name, "" if field.kind == "switch" else field.text)
     text = text if field.kind == "choice" else text.strip()
@@ -119,6 +122,8 @@ def _filled(field: Field, given: Mapping[str, str]) -> Field:
         return replace(field, error=f"{field.parameter.title} is empty")
     try:
         _value(field)
+        if field.parameter.name in TEMPLATES and "{" in text:
+            Template(field.parameter.title, text).check_columns(columns)
     except HeadraceError as error:
         return replace(field, error=str(error))
     return field

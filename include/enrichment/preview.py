@@ -12,11 +12,13 @@ from include.common.text import SENTENCE, shown
 from include.enrichment.encodings import UNDECODABLE
 from include.enrichment.keys import SeenKeys
 from include.enrichment.models import DELIMITERS, RowStatus
-from include.enrichment.reader import UNCLOSED, CsvFile, Format, Row, detect
+from include.enrichment.reader import MARK, UNCLOSED, CsvFile, Format, Row, detect
 from include.enrichment.sorter import Refusal, Sorter, check_columns, no_rows
 
 ROWS = 10
 BAD = 20
+# Columns that a person chooses the key from.
+COLUMNS = 2000
 # Characters of a value; what is longer is cut.
 CELL = 200
 # Bytes that are read at most: few rows may be much text, and a person waits for this.
@@ -24,6 +26,10 @@ MOST_BYTES = 64 * 1024 * 1024
 # What files that people take for a CSV begin with.
 _WORKBOOK = "an Excel workbook; save it as CSV"
 _KINDS = {b"PK\x03\x04": _WORKBOOK, b"\xd0\xcf\x11\xe0": _WORKBOOK, b"%PDF-": "a PDF; expected a CSV"}
+_TEXTS = {
+    re.compile(r"""\s*(\{\s*["}]|\[\s*[\[{"\]])"""): "JSON; expected a CSV",
+    re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE): "a page or XML; expected a CSV",
+}
 # Of this many bytes, a few characters that command a device are a flaw of some rows; a share of them is no text.
 _SAMPLE_BYTES = 64 * 1024
 _CONTROL = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f]")  # not ESC, by which some encodings change over
@@ -88,6 +94,8 @@ def preview(
     with CsvFile(path, form, name=name, most=MOST_BYTES) as table, SeenKeys() as seen:
         columns = table.columns
         check_columns(columns, name)
+        if len(columns) > COLUMNS:
+            raise BadInputError(f"`{name}` has {len(columns)} columns; a page takes up to {COLUMNS}")
         key = key if key in columns else columns[0] if else_first else None
         sorter = Sorter(columns, key, seen)
         found = _unbroken(table.rows()) if cut else table.rows()
@@ -118,6 +126,9 @@ def _check_text(path: Path, form: Format, name: str) -> None:
         if sample.startswith(beginning):
             raise BadInputError(f"`{name}` looks like {kind}")
     text = codecs.getincrementaldecoder(form.encoding)(UNDECODABLE).decode(sample)
+    for pattern, kind in _TEXTS.items():
+        if pattern.match(text.lstrip(MARK)):
+            raise BadInputError(f"`{name}` looks like {kind}")
     controls = len(_CONTROL.findall(text))
     if controls >= _FEW_CONTROLS and controls > _CONTROL_SHARE * len(text):
         raise BadInputError(

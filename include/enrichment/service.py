@@ -1,14 +1,16 @@
 """What people do with the CSV pipelines, whoever serves it: hand in a file, start, follow, stop, call what failed."""
 
 import asyncio
+import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from starlette.requests import Request
 
-from include.common.errors import BadInputError, ConflictError, HeadraceError, TransientError
+from include.common.errors import BadInputError, ConfigError, ConflictError, HeadraceError, TransientError
 from include.common.storage import COPY_BYTES, Place, exists, open_to_read
 from include.enrichment.follow import ChunkTask, RunProgress, run_progress
 from include.enrichment.forms import Form, make_form
@@ -22,8 +24,12 @@ from include.enrichment.run import Plan, RunFolder
 from include.enrichment.uploads import Upload, Uploads
 from include.web.runs import DagRun
 
+log = logging.getLogger(__name__)
+
 # How much of a file in a bucket is fetched to look at its beginning.
 LOOKED_AT = 8 * 1024 * 1024
+# All values of a run, which Airflow keeps and lists.
+CONF_BYTES = 64 * 1024
 # What a run leaves to download: the route's name, then what a person reads.
 FILES = {
     "output": "Output (JSON)",
@@ -45,6 +51,9 @@ class Airflow(Protocol):
 
     def running(self, dag_id: str) -> DagRun | None:
         """The run of a DAG that is under way."""
+
+    def is_on(self, dag_id: str) -> bool:
+        """Whether a DAG is switched on."""
 
     def calls(self, dag_id: str, run_id: str) -> tuple[str, list[ChunkTask]]:
         """The pool of a run's calls ("" before there are any), and the tasks that make them."""
@@ -72,8 +81,8 @@ class Redrive:
 class RunView:
     """A run as its page shows it; what is not known yet, or no more, is None. `trouble` says what cannot be read.
 
-    `limit` is the shared limit's name, `used` how many calls of its budget are taken, `ahead` the run that a queued one
-    waits for, `files` are by the route's name.
+    `is_off`: its DAG is switched off, for which a queued run waits. `limit` is the shared limit's name, `used` how many
+    calls of its budget are taken, `ahead` the run that a queued one waits for, `files` are by the route's name.
     """
 
     run: DagRun
@@ -89,6 +98,7 @@ class RunView:
     redrive: Redrive | None = None
     trouble: str | None = None
     is_pruned: bool = False
+    is_off: bool = False
 
     @property
     def can_stop(self) -> bool:
@@ -131,7 +141,7 @@ class Service:
         upload = uploads.find(name)
         with uploads.opened(name, LOOKED_AT) as path:
             cut = path.stat().st_size < upload.bytes
-            return upload, preview(path, name, key or None, encoding or None, cut=cut, else_first=else_first)
+            return upload, _seen(path, name, key, encoding, cut, else_first)
 
     async def receive(
         self, filename: str, parts: AsyncIterator[bytes], encoding: str | None = None
@@ -139,7 +149,7 @@ class Service:
         """Store a CSV that comes in parts; `BadInputError` for what is none, and nothing of it is left."""
 
         def check(path: Path, shown: str) -> Preview:
-            return preview(path, shown, encoding=encoding or None)
+            return _seen(path, shown, None, encoding)
 
         return await self.uploads().receive(filename, parts, check)
 
@@ -153,7 +163,13 @@ class Service:
         return make_form(dag_id, params, seen.columns, seen.key, stem)
 
     async def start(self, request: Request, dag_id: str, conf: Mapping[str, Any]) -> str:
-        """Start a run; its id."""
+        """Start a run; its id. `BadInputError` for a conf that is no JSON, or too large to be shown and kept."""
+        try:
+            size = len(json.dumps(conf, ensure_ascii=False, allow_nan=False).encode())
+        except ValueError as error:
+            raise BadInputError(f"the values hold what JSON has no word for: {error}") from error
+        if size > CONF_BYTES:
+            raise BadInputError(f"the values of a run are {size} bytes; allowed are {CONF_BYTES}")
         return await self.airflow.trigger(request, self.known(dag_id), conf)
 
     def history(self, dag_id: str, states: Sequence[str], first: int, most: int) -> tuple[list[RunView], int]:
@@ -163,8 +179,10 @@ class Service:
         kept: dict[tuple[str, str], RunCounts] = {}
         trouble = None
         try:
-            for dag_id in {run.dag_id for run in runs}:
-                found = self.counts(dag_id, [run.run_id for run in runs if run.dag_id == dag_id])
+            # One whose tasks a person has cleared is under way again: what it came to before is not what it comes to.
+            over = [run for run in runs if run.is_over]
+            for dag_id in {run.dag_id for run in over}:
+                found = self.counts(dag_id, [run.run_id for run in over if run.dag_id == dag_id])
                 kept |= {(dag_id, run_id): counts for run_id, counts in found.items()}
         except HeadraceError as error:
             trouble = str(error)
@@ -172,15 +190,23 @@ class Service:
 
     def find(self, dag_id: str, run_id: str) -> RunView | None:
         """A run with all that is known of it; None where Airflow has none such."""
+        if "\0" in run_id:  # which Postgres takes for no text at all
+            return None
         run = self.airflow.find_run(self.known(dag_id), run_id)
         if run is None:
             return None
-        view = RunView(run, ahead=self.airflow.running(dag_id) if run.state == "queued" else None)
-        try:
-            view = self._with_folder(view)
-            return self._with_database(view)
-        except (HeadraceError, OSError) as error:
-            return replace(view, trouble=_said(error))
+        view = RunView(run)
+        if run.state == "queued":
+            view = replace(view, ahead=self.airflow.running(dag_id), is_off=not self.airflow.is_on(dag_id))
+        for complete in (self._with_folder, self._with_database):
+            try:
+                view = complete(view)
+            except (HeadraceError, OSError) as error:
+                view = replace(view, trouble=_said(error))
+            except (ValueError, TypeError, KeyError):
+                log.exception("the folder of the run `%s`", run_id)
+                view = replace(view, trouble="the files of this run are not as a run leaves them: they were changed")
+        return view
 
     def known(self, dag_id: str) -> str:
         """The id of a pipeline; `BadInputError` for any other."""
@@ -212,10 +238,14 @@ class Service:
             raise BadInputError(f"this run has no file `{which}`; it has {', '.join(view.files) or 'none'}")
         place = _places(self._folder(view.run))[which]
         base = f"{view.run.dag_id}-{view.run.run_id}"
+        try:
+            stream = open_to_read(place)  # before the answer begins, which can say no more once it has
+        except OSError as error:
+            raise TransientError(_said(error)) from error
         if which == "output":
-            return Download(f"{base}.json", "application/json", as_array(_lines(place)))
+            return Download(f"{base}.json", "application/json", as_array(_lines(stream)))
         media = "text/csv" if which == "errors" else "application/json"
-        return Download(f"{base}-{place.name}", media, _parts(place))
+        return Download(f"{base}-{place.name}", media, _parts(stream))
 
     def _with_folder(self, view: RunView) -> RunView:
         folder = self._folder(view.run)
@@ -264,12 +294,21 @@ def _said(error: Exception) -> str:
     return str(error)
 
 
-def _lines(place: Place) -> Iterator[bytes]:
-    with open_to_read(place) as lines:
-        yield from lines
+def _seen(
+    path: Path, name: str, key: str | None, encoding: str | None, cut: bool = False, else_first: bool = False
+) -> Preview:
+    try:
+        return preview(path, name, key or None, encoding or None, cut=cut, else_first=else_first)
+    except ConfigError as error:  # here a person has named the encoding, and no operator
+        raise BadInputError(str(error)) from error
 
 
-def _parts(place: Place) -> Iterator[bytes]:
-    with open_to_read(place) as stream:
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
+        yield from stream
+
+
+def _parts(stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
         while part := stream.read(COPY_BYTES):
             yield part

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from include.web.guard import Access
@@ -14,10 +15,13 @@ Method = Literal["GET", "POST"]
 
 
 async def user_of(request: Request) -> "BaseUser":
-    """Who is logged in, by token or cookie; an `HTTPException` of 401 or 403 where that is nobody."""
+    """Who is logged in, by token or cookie; an `HTTPException` of 401 where that is nobody."""
     from airflow.api_fastapi.core_api.security import bearer_scheme, get_user
 
-    return await get_user(request, None, await bearer_scheme(request))
+    try:
+        return await get_user(request, None, await bearer_scheme(request))
+    except HTTPException as error:  # 403 for a token that is none, such as one from before the keys were changed
+        raise HTTPException(401, str(error.detail)) from error
 
 
 def may(method: Method, user: "BaseUser", dag_id: str | None) -> bool:

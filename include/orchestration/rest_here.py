@@ -3,9 +3,10 @@
 from typing import Any
 
 import httpx
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from include.common.errors import BadInputError, HeadraceError, TransientError
+from include.common.errors import BadInputError, TransientError
 
 # What says who asks; by the referer, Airflow tells runs that were started in a browser.
 CARRIED = ("authorization", "cookie", "referer")
@@ -14,7 +15,8 @@ CARRIED = ("authorization", "cookie", "referer")
 async def ask(request: Request, method: str, path: str, body: Any = None) -> Any:
     """The value of an answer to `path` below /api/v2.
 
-    Raises `BadInputError` where Airflow refuses the values or knows no such thing, `TransientError` where it fails.
+    Raises `BadInputError` where Airflow refuses the values or knows no such thing, `TransientError` where it fails, an
+    `HTTPException` where the user may not.
     """
     from airflow.api_fastapi.main import app  # the one that this process serves
 
@@ -24,9 +26,10 @@ async def ask(request: Request, method: str, path: str, body: Any = None) -> Any
         response = await client.request(method, f"/api/v2{path}", json=body, headers=headers)
     if response.is_server_error:
         raise TransientError(f"Airflow could not do that just now ({response.status_code}); try again")
+    if response.status_code in (401, 403):
+        raise HTTPException(response.status_code, f"Airflow refused that: {_detail(response)}")
     if response.is_error:
-        kind = BadInputError if response.status_code in (400, 404, 409, 422) else HeadraceError
-        raise kind(f"Airflow refused that: {_detail(response)}")
+        raise BadInputError(f"Airflow refused that: {_detail(response)}")
     return response.json() if response.content else None
 
 
@@ -35,4 +38,6 @@ def _detail(response: httpx.Response) -> str:
         found = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
         return f"{response.status_code}"
-    return found if isinstance(found, str) else "; ".join(str(one.get("msg", one)) for one in found)
+    if isinstance(found, str):
+        return found.partition("\n\n")[0]  # what follows is the whole schema of a value
+    return "; ".join(str(one.get("msg", one)) for one in found)

@@ -8,10 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from include.web.app import build_app as build
-from include.web.guard import Access
+from include.web.guard import Access, path_of
 from include.web.listing import Choice, PageNumber, sliced
 from include.web.pages import Pages, is_fragment
 
@@ -65,6 +65,9 @@ class Dag:
 def build_app(pages: Pages, access: Access, read: Callable[[Any], Sequence[Dag]]) -> FastAPI:
     """The overview; `read` gives the DAGs that a user may see, those of a system together."""
     app = build(pages, access)
+    for tab in pages.tabs:
+        if tab.path:
+            app.add_route(tab.path, _with_slash)
 
     @app.get("/")
     def overview(request: Request, q: str = "", shown: str = "", page: PageNumber = 1) -> Response:
@@ -81,6 +84,11 @@ def build_app(pages: Pages, access: Access, read: Callable[[Any], Sequence[Dag]]
         return pages.render(request, "overview_rows.html" if is_fragment(request) else "overview.html", values)
 
     return app
+
+
+async def _with_slash(request: Request) -> Response:
+    """A system's page without the slash at its end, which Airflow takes for one of the overview's."""
+    return RedirectResponse(f"{path_of(request.scope).strip('/')}/")
 
 
 def _is_shown(dag: Dag, shown: str) -> bool:

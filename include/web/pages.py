@@ -13,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from include.common.durations import say_duration
-from include.common.errors import BadInputError, ConflictError, HeadraceError, TransientError
+from include.common.errors import BadInputError, ConflictError, HeadraceError
 
 # Where Airflow mounts the pages, and where in our own folder they are.
 ROOT = "/headrace"
 FOLDER = Path(__file__).parent
-STATUSES = ((BadInputError, 422), (ConflictError, 409), (TransientError, 503), (HeadraceError, 500))
+# What is set wrong or refused for good takes the operator: until then there is no service, which is no failure of it.
+STATUSES = ((BadInputError, 422), (ConflictError, 409), (HeadraceError, 503))
 NOT_FOUND = "There is nothing at this address."
 FAILED = "Headrace could not do that, for a reason it did not expect. The api-server's log has it."
 
@@ -95,7 +96,8 @@ def is_fragment(request: Request) -> bool:
 def told(error: Exception) -> tuple[int, str]:
     """The status and the sentence of an error."""
     if isinstance(error, HeadraceError):
-        return next(status for kind, status in STATUSES if isinstance(error, kind)), str(error)
+        sentence = str(error).encode("utf-8", "backslashreplace").decode()  # JSON may bring half a surrogate pair
+        return next(status for kind, status in STATUSES if isinstance(error, kind)), sentence
     if isinstance(error, RequestValidationError):
         return 422, "; ".join(f"`{one['loc'][-1]}`: {one['msg']}" for one in error.errors())
     if isinstance(error, HTTPException):

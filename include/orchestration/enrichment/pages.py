@@ -15,6 +15,7 @@ from include.enrichment.history import History, RunCounts
 from include.enrichment.progress import KEPT_AS
 from include.enrichment.service import Service
 from include.orchestration import dag_runs, environment, paths, rest_here
+from include.orchestration.dag_states import dag_states
 from include.orchestration.enrichment.progress import CALLS
 from include.orchestration.enrichment.report import budget_key
 from include.orchestration.enrichment.settings import most_upload_bytes
@@ -40,6 +41,11 @@ class FromAirflow:
         """The run under way."""
         found, _ = dag_runs.list_runs([dag_id], ["running"], 0, 1)
         return found[0] if found else None
+
+    def is_on(self, dag_id: str) -> bool:
+        """One that Airflow has not read is not."""
+        found = dag_states([dag_id]).get(dag_id)
+        return bool(found and found.is_on)
 
     def calls(self, dag_id: str, run_id: str) -> tuple[str, list[ChunkTask]]:
         """Pool and tasks of the calls."""

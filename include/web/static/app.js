@@ -100,6 +100,7 @@ document.addEventListener("submit", (event) => {
     bar.hidden = true;
     error.hidden = button.disabled = false;
   };
+  if (file.size > form.dataset.mostMb * 1024 ** 2) return fail(`The file is larger than ${form.dataset.mostMb} MB.`);
   const encoding = encodeURIComponent(form.elements.encoding.value);
   request.open("POST", `${form.dataset.upload}?filename=${encodeURIComponent(file.name)}&encoding=${encoding}`);
   request.setRequestHeader("HX-Request", "true");

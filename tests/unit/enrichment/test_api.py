@@ -46,7 +46,7 @@ class MadeUp:
 
     def __init__(self):
         self.runs, self.tasks, self.triggered, self.failed = [], [], [], []
-        self.is_on, self.error = True, None
+        self.is_switched_on, self.error = True, None
 
     def list_runs(self, dag_ids, states, first, most):
         found = [run for run in self.runs if run.dag_id in dag_ids and (not states or run.state in states)]
@@ -58,11 +58,14 @@ class MadeUp:
     def running(self, dag_id):
         return next((run for run in self.runs if run.dag_id == dag_id and run.state == "running"), None)
 
+    def is_on(self, dag_id):
+        return self.is_switched_on
+
     def calls(self, dag_id, run_id):
         return "csv_api", self.tasks
 
     async def params(self, request, dag_id):
-        return PARAMS, self.is_on
+        return PARAMS, self.is_switched_on
 
     async def trigger(self, request, dag_id, conf):
         if self.error:
@@ -177,6 +180,9 @@ def test_a_file_is_stored_and_told_of_as_it_is_read(client, tmp_path):
         (b"", "is empty"),
         (b"id,name\n", "header and no rows"),
         (b"PK\x03\x04" + b"x" * 99, "Excel"),
+        (b'[\n{"a": 1},\n{"a": 2}\n]', "JSON"),
+        (b"\xef\xbb\xbf<!DOCTYPE html>\n<p>hello\n", "XML"),
+        (",".join(f"c{number}" for number in range(100_000)).encode() + b"\n1\n", "100000 columns"),
         (b"x" * 2**21, "1 MB"),
     ],
 )
@@ -239,7 +245,7 @@ def test_the_file_is_looked_at_once_for_its_form_also_where_the_dags_own_key_is_
 
 
 def test_a_dag_that_is_switched_off_is_said(client, airflow):
-    airflow.is_on = False
+    airflow.is_switched_on = False
     name = uploaded(client).json()["name"]
     assert "switched off" in text_of(page(client, f"/headrace/csv/new?upload={name}"))
 
@@ -272,6 +278,8 @@ def test_a_run_is_given_only_what_was_changed_and_its_page_opens(client, airflow
         ("encoding", "klingon", "klingon"),
         ("api_url", "ftp://x", "API address"),
         ("output", " ", "Output file is empty"),
+        ("output", "{symbol}.json", "no column `symbol`"),
+        ("api_url", "https://x/{ghost}", "no column `ghost`"),
     ],
 )
 def test_an_error_stands_at_its_field_and_nothing_is_started(client, airflow, field, value, said):
@@ -282,6 +290,40 @@ def test_an_error_stands_at_its_field_and_nothing_is_started(client, airflow, fi
     wrong = form.find(f".//*[@id='field-{field}']")
     assert wrong.get("aria-invalid") == "true"
     assert airflow.triggered == []
+
+
+def test_a_column_is_chosen_whatever_blanks_it_has(client):
+    """A browser takes the text of an option for its value with the blanks made one."""
+    name = uploaded(client, b'"a  b","c\nd"\n1,2\n').json()["name"]
+    options = page(client, f"/headrace/csv/new?upload={name}").findall(".//select[@id='field-key']/option")
+    assert [option.get("value") for option in options] == ["a  b", "c\nd"]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["klingon", "base64", "\0", "x" * 5000, "undefined"],
+    ids=["unknown", "no text", "NUL", "long", "useless"],
+)
+def test_an_encoding_that_is_none_is_the_persons_business(client, encoding):
+    answer = uploaded(client, encoding=encoding)
+    assert answer.status_code == 422
+    assert len(answer.text) < 300
+
+
+@pytest.mark.parametrize(
+    ("conf", "said"),
+    [
+        ('{"limit": NaN}', "no word for"),
+        ('{"key": "\\ud800"}', "no word for"),
+        (f'{{"key": "{"x" * 70_000}"}}', "allowed are 65536"),
+    ],
+    ids=["NaN", "half a surrogate pair", "much"],
+)
+def test_values_that_airflow_could_not_keep_are_refused(client, airflow, conf, said):
+    content, headers = f'{{"dag_id": "csv_processing", "conf": {conf}}}', {**ADMIN, "content-type": "application/json"}
+    answer = client.post("/headrace/csv/api/v1/runs", content=content, headers=headers)
+    assert (answer.status_code, airflow.triggered) == (422, [])
+    assert said in answer.json()["detail"]
 
 
 def test_what_airflow_refuses_is_a_toast(client, airflow):
@@ -332,7 +374,7 @@ def test_the_history_has_counts_states_and_who(client, airflow, counts):
         began=0.0,
         ended_at=AT,
     )
-    rows = page(client, "/headrace/csv/").findall(".//tbody/tr")
+    rows = page(client, "/headrace/csv/?page=7").findall(".//tbody/tr")  # of one page
     assert [[text_of(cell) for cell in row] for row in rows] == [
         ["2026-11-26 13:05 UTC", "csv_processing", "running", "not known yet", text_of(rows[0][4]), "ada"],
         ["2026-11-26 13:05 UTC", "csv_processing", "failed", "1,142", "1,140", "2", "0", "1 min 1 s", "ada"],
@@ -368,6 +410,17 @@ def test_a_run_that_is_queued_says_behind_which(client, airflow):
     assert "Queued: it begins when the run of 2026-11-26 13:05 UTC, started by ada, has ended." in text_of(
         page(client, "/headrace/csv/runs/csv_processing/later")
     )
+
+
+def test_a_run_of_a_dag_that_is_switched_off_says_what_it_waits_for(client, airflow):
+    airflow.runs, airflow.is_switched_on = [run("queued", began=None)], False
+    assert "csv_processing is switched off: the run waits" in text_of(page(client, AT_RUN))
+
+
+def test_a_run_that_is_under_way_once_more_has_no_counts_yet(client, airflow, counts):
+    airflow.runs = [run("running")]
+    counts["error"] = AssertionError("asked")
+    assert "not known yet" in text_of(page(client, "/headrace/csv/"))
 
 
 def test_a_run_that_has_ended_shows_its_counts_errors_and_files(client, airflow, tmp_path):
@@ -483,6 +536,34 @@ def test_a_storage_root_that_is_away_is_said(client, airflow, monkeypatch):
     words = text_of(page(client, AT_RUN))
     assert "the storage root cannot be read: Input/output error" in words
     assert "ada" in words
+
+
+def test_files_that_somebody_has_changed_are_said_and_the_rest_lives(client, airflow, tmp_path):
+    airflow.runs = [run("success")]
+    for name in ("report.json", "plan.json", "stop.json"):
+        for content in (b"", b"{}", b"[1]", b"\xff", b'{"pipeline": 1, "source": {"columns": 3}}'):
+            folder = planned(tmp_path)
+            ended(folder)
+            (folder.path / name).write_bytes(content)
+            words = text_of(page(client, AT_RUN))
+            assert "are not as a run leaves them" in words
+            assert "ada" in words
+        folder.resume()
+
+
+def test_a_file_that_cannot_be_read_is_said_before_its_first_byte(client, airflow, tmp_path):
+    folder = planned(tmp_path)
+    ended(folder)
+    folder.manifest.unlink()
+    folder.manifest.mkdir()
+    airflow.runs = [run("success")]
+    answer = client.get(f"{AT_RUN}/files/manifest", headers=ADMIN)
+    assert answer.status_code == 503
+    assert "Is a directory" in answer.json()["detail"]
+
+
+def test_a_run_id_that_no_database_takes_is_none(client, airflow):
+    assert client.get("/headrace/csv/runs/csv_processing/a%00b", headers=ADMIN).status_code == 404
 
 
 async def test_an_upload_that_is_broken_off_leaves_nothing(client, tmp_path):

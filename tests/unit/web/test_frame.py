@@ -19,7 +19,7 @@ ERRORS = {
     "input": (BadInputError(f"row 3 is {MARKUP}"), 422),
     "conflict": (ConflictError("there is such a toy"), 409),
     "away": (TransientError("the database does not answer"), 503),
-    "setting": (ConfigError("TOYS is `x`; allowed is a number"), 500),
+    "setting": (ConfigError("TOYS is `x`; allowed is a number"), 503),
 }
 
 
@@ -142,6 +142,13 @@ def test_what_nobody_expected_is_logged_and_never_shown(client, headers, monkeyp
     assert "Traceback" not in answer.text
     assert FAILED in (answer.json()["detail"] if not headers else text_of(parse(answer.text)))
     assert "RuntimeError: secret" in caplog.text
+
+
+def test_half_a_surrogate_pair_in_an_error_is_escaped(client, monkeypatch):
+    monkeypatch.setitem(ERRORS, "half", (BadInputError("row 3 is `\ud800`"), 422))
+    for path in ("errors", "api/v1/errors"):
+        answer = client().get(f"/headrace/toys/{path}/half", headers=ADMIN)
+        assert (answer.status_code, answer.json()) == (422, {"detail": "row 3 is `\\ud800`"})
 
 
 def test_nothing_is_found_in_words(client):

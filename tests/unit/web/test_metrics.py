@@ -157,7 +157,7 @@ def test_a_database_that_was_not_migrated_is_an_error_and_a_sentence(client):
         raise ConfigError("run `make migrate`")
 
     answer = client(missing).get(ADDRESS, headers=SCRAPING)
-    assert (answer.status_code, answer.json()) == (500, {"detail": "run `make migrate`"})
+    assert (answer.status_code, answer.json()) == (503, {"detail": "run `make migrate`"})
 
 
 def test_the_answer_is_nobody_elses(client):

@@ -48,6 +48,15 @@ def client(access, served, asked):
     return serve
 
 
+@pytest.mark.parametrize("prefix", ["", "/flow"])
+def test_a_page_without_its_slash_is_found(access, served, prefix):
+    csv = Tab("CSV", "/csv")
+    client = served(prefix, overview=build_app(Pages(TAB, (TAB, csv)), access, lambda user: []))
+    answer = client.get("/headrace/csv", headers=ADMIN, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "csv/")
+    assert client.get("/headrace/csv", follow_redirects=False).status_code == 401
+
+
 def get(client, path="/headrace/", headers=ADMIN):
     answer = client.get(path, headers=headers)
     assert answer.status_code == 200
