@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
-from include.common.errors import BadInputError, HeadraceError
+from include.common.errors import BadInputError, ConflictError, HeadraceError, TransientError
 from include.enrichment.preview import Preview
 from include.enrichment.service import FILES, RunView, Service
 from include.enrichment.uploads import Upload
@@ -59,7 +59,8 @@ class Started:
 class RunJson:
     """A run: its `counts` once it has ended, its `progress` while it calls.
 
-    `rows_without_answer` is how many a redrive would call.
+    `rows_without_answer` is how many a redrive would call. It, `problems` and `files` are read in the run's folder:
+    null in a list, and where that cannot be read.
     """
 
     dag_id: str
@@ -72,9 +73,9 @@ class RunJson:
     seconds: float | None
     counts: dict[str, int] | None
     progress: dict[str, Any] | None
-    problems: list[str]
-    files: list[str]
-    rows_without_answer: int
+    problems: list[str] | None
+    files: list[str] | None
+    rows_without_answer: int | None
     trouble: str | None
 
 
@@ -248,7 +249,7 @@ def _pages(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
 
 def as_json(view: RunView) -> RunJson:
     """A run as the JSON API tells of it."""
-    run, progress = view.run, view.progress
+    run, progress, is_read = view.run, view.progress, view.files is not None
     return RunJson(
         dag_id=run.dag_id,
         run_id=run.run_id,
@@ -270,9 +271,9 @@ def as_json(view: RunView) -> RunJson:
             "limit": view.limit,
             "eta_seconds": progress.eta,
         },
-        problems=list(view.report.problems) if view.report else [],
-        files=list(view.files),
-        rows_without_answer=view.redrive.rows if view.redrive else 0,
+        problems=(list(view.report.problems) if view.report else []) if is_read else None,
+        files=None if view.files is None else list(view.files),
+        rows_without_answer=(view.redrive.rows if view.redrive else 0) if is_read else None,
         trouble=view.trouble,
     )
 
@@ -308,6 +309,10 @@ def _looked_at(
 
 
 def _redrive(view: RunView) -> Any:
+    if not view.run.is_over:
+        raise ConflictError(f"the run is still {view.run.state}: which rows have no answer is known when it has ended")
+    if view.files is None:
+        raise TransientError(view.trouble or "the run's folder was not read")
     if view.redrive is None:
         raise BadInputError("no row of this run can be called again: each has its answer, or no call can give it one")
     return view.redrive

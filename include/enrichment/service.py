@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from starlette.requests import Request
 
 from include.common.errors import BadInputError, ConfigError, ConflictError, HeadraceError, TransientError
-from include.common.storage import COPY_BYTES, Place, exists, open_to_read
+from include.common.storage import COPY_BYTES, Place, exists, is_local, open_to_read
 from include.enrichment.follow import ChunkTask, RunProgress, run_progress
 from include.enrichment.forms import Form, make_form
 from include.enrichment.history import RunCounts
@@ -55,6 +55,9 @@ class Airflow(Protocol):
     def is_on(self, dag_id: str) -> bool:
         """Whether a DAG is switched on."""
 
+    def is_ended(self, dag_id: str, run_id: str) -> bool:
+        """Whether somebody has ended a run that is queued; it stays so until its turn comes."""
+
     def calls(self, dag_id: str, run_id: str) -> tuple[str, list[ChunkTask]]:
         """The pool of a run's calls ("" before there are any), and the tasks that make them."""
 
@@ -94,7 +97,7 @@ class RunView:
     used: int | None = None
     stopped: str | None = None
     ahead: DagRun | None = None
-    files: Sequence[str] = ()
+    files: Sequence[str] | None = None
     redrive: Redrive | None = None
     trouble: str | None = None
     is_pruned: bool = False
@@ -197,7 +200,10 @@ class Service:
             return None
         view = RunView(run)
         if run.state == "queued":
-            view = replace(view, ahead=self.airflow.running(dag_id), is_off=not self.airflow.is_on(dag_id))
+            ended = "it ends when its turn comes" if self.airflow.is_ended(dag_id, run_id) else None
+            view = replace(
+                view, ahead=self.airflow.running(dag_id), is_off=not self.airflow.is_on(dag_id), stopped=ended
+            )
         for complete in (self._with_folder, self._with_database):
             try:
                 view = complete(view)
@@ -234,6 +240,8 @@ class Service:
 
     def download(self, view: RunView, which: str) -> Download:
         """A file of a run; `BadInputError` where it has none such."""
+        if view.files is None:
+            raise TransientError(view.trouble or "the run's folder was not read")
         if which not in view.files:
             raise BadInputError(f"this run has no file `{which}`; it has {', '.join(view.files) or 'none'}")
         place = _places(self._folder(view.run))[which]
@@ -248,6 +256,9 @@ class Service:
         return Download(f"{base}-{place.name}", media, _parts(stream))
 
     def _with_folder(self, view: RunView) -> RunView:
+        storage = self.storage()
+        if is_local(storage) and not exists(storage):
+            raise TransientError(f"the storage root `{storage}` is not there")
         folder = self._folder(view.run)
         plan = folder.read_plan() if folder.has_plan() else None
         report = read_report(folder) if view.run.is_over else None
@@ -264,10 +275,11 @@ class Service:
             report=report,
             progress=run_progress(plan, tasks) if plan and tasks else None,
             limit=f"{pool} {plan.rate_limit}" if plan and pool and plan.rate_limit != "none" else "",
-            stopped=folder.stopped(),
+            stopped=folder.stopped() or view.stopped,
             files=[name for name in FILES if view.run.is_over and exists(places[name]) and _is_offered(name, report)],
             redrive=redrive,
-            is_pruned=view.run.is_over and not exists(folder.mark),
+            # One that was ended while it was queued never had any.
+            is_pruned=view.run.is_over and view.run.began is not None and not exists(folder.mark),
         )
 
     def _with_database(self, view: RunView) -> RunView:

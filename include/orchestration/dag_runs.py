@@ -52,6 +52,15 @@ def find_run(dag_id: str, run_id: str, session: "Session | None" = None) -> DagR
     return None if found is None else _run(found)
 
 
+def is_skipped(dag_id: str, run_id: str, task_id: str, session: "Session | None" = None) -> bool:
+    """Whether a task of a run is skipped: its first one is only where a person has ended the run before it began."""
+    from airflow.models.taskinstance import TaskInstance as Row
+
+    query = select(Row.state).where(Row.dag_id == dag_id, Row.run_id == run_id, Row.task_id == task_id)
+    with reading(session) as opened:
+        return opened.scalar(query) == "skipped"
+
+
 def list_tasks(
     dag_id: str, run_id: str, task_ids: Sequence[str], key: str, session: "Session | None" = None
 ) -> list[Task]:

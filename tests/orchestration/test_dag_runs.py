@@ -10,7 +10,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.types import DagRunType
 from sqlalchemy import event, insert
 
-from include.orchestration.dag_runs import Task, find_run, list_runs, list_tasks
+from include.orchestration.dag_runs import Task, find_run, is_skipped, list_runs, list_tasks
 from include.web.runs import DagRun
 
 NOW = datetime(2026, 11, 26, 13, tzinfo=UTC)
@@ -79,3 +79,10 @@ def test_mapped_tasks_come_with_what_they_keep_by_one_query(session, queries):
         Task("call_api", 1, None, "csv_api", None),
     ]
     assert len(queries) == 1
+
+
+def test_a_run_that_was_ended_before_it_began_is_known_by_its_skipped_task(session):
+    run = add_run(session, 1, state="queued")
+    assert not is_skipped("a", "run-1", "call_api", session)
+    add_task(session, run, -1, "skipped")
+    assert is_skipped("a", "run-1", "call_api", session)

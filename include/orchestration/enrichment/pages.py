@@ -16,7 +16,7 @@ from include.enrichment.progress import KEPT_AS
 from include.enrichment.service import Service
 from include.orchestration import dag_runs, environment, paths, rest_here
 from include.orchestration.dag_states import dag_states
-from include.orchestration.enrichment.progress import CALLS
+from include.orchestration.enrichment.progress import CALLS, PLAN
 from include.orchestration.enrichment.report import budget_key
 from include.orchestration.enrichment.settings import most_upload_bytes
 from include.web.guard import Access
@@ -46,6 +46,10 @@ class FromAirflow:
         """One that Airflow has not read is not."""
         found = dag_states([dag_id]).get(dag_id)
         return bool(found and found.is_on)
+
+    def is_ended(self, dag_id: str, run_id: str) -> bool:
+        """By its first task, which Airflow skips then; the report is still to come."""
+        return dag_runs.is_skipped(dag_id, run_id, PLAN)
 
     def calls(self, dag_id: str, run_id: str) -> tuple[str, list[ChunkTask]]:
         """Pool and tasks of the calls."""

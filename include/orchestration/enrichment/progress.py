@@ -9,6 +9,8 @@ from include.enrichment.run import Plan
 from include.orchestration.rest import TaskState
 from include.orchestration.runner import Standing
 
+# The first task of a run.
+PLAN = "plan"
 # The task that calls, of which a run has one a chunk.
 CALLS = "call_api"
 

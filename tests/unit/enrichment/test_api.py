@@ -61,6 +61,9 @@ class MadeUp:
     def is_on(self, dag_id):
         return self.is_switched_on
 
+    def is_ended(self, dag_id, run_id):
+        return run_id in self.failed
+
     def calls(self, dag_id, run_id):
         return "csv_api", self.tasks
 
@@ -468,6 +471,17 @@ def test_where_every_row_has_its_answer_there_is_no_redrive(client, airflow, tmp
     assert client.post(f"{AT_RUN}/redrive", headers=OWN_FORM).status_code == 422
 
 
+def test_a_run_that_is_under_way_or_cannot_be_read_is_not_called_again(client, airflow, tmp_path):
+    ended(planned(tmp_path), callable=2)
+    airflow.runs = [run()]
+    answer = client.post(f"{AT_RUN}/redrive", headers=OWN_FORM)
+    assert answer.status_code == 409
+    assert "still running" in answer.text
+    airflow.runs = [run("failed")]
+    RunFolder(tmp_path, "csv_processing", ID).report.write_text("{")
+    assert client.post(f"{AT_RUN}/redrive", headers=OWN_FORM).status_code == 503
+
+
 def test_a_run_at_work_is_stopped_by_its_folder_and_says_by_whom(client, airflow, tmp_path):
     folder = planned(tmp_path)
     airflow.runs = [run()]
@@ -488,6 +502,9 @@ def test_a_run_that_has_not_begun_is_stopped_in_airflow(client, airflow):
     airflow.runs = [run("queued", began=None)]
     assert client.post(f"{AT_RUN}/stop", headers=OWN_FORM).status_code == 204
     assert airflow.failed == [ID]
+    shown = page(client, AT_RUN)  # Airflow leaves it queued, for its report is to be made
+    assert "Stopping: no further call is made (it ends when its turn comes)." in text_of(shown)
+    assert "disabled" in shown.find(".//button[@id='stop']").attrib
 
 
 def test_a_run_that_has_ended_cannot_be_stopped(client, airflow):
@@ -525,6 +542,24 @@ def test_what_is_away_is_said_and_the_rest_lives(client, airflow, counts, tmp_pa
         words = text_of(page(client, path))
         assert "the application database does not answer" in words
         assert "csv_processing" in words
+
+
+def test_a_storage_root_that_is_not_there_is_not_taken_for_a_pruned_folder(client, airflow, service, tmp_path):
+    airflow.runs = [run("success")]
+    ended(planned(tmp_path / "x"))
+    object.__setattr__(service, "storage", lambda: tmp_path / "away")
+    words = text_of(page(client, AT_RUN))
+    assert "is not there" in words
+    assert "no longer kept" not in words
+    assert client.get(f"{AT_RUN}/files/output", headers=ADMIN).status_code == 503
+    found = client.get(AT_RUN.replace("/csv/", "/csv/api/v1/"), headers=ADMIN).json()
+    assert (found["files"], found["rows_without_answer"], found["problems"]) == (None, None, None)
+
+
+def test_a_run_that_was_ended_before_it_began_had_no_files(client, airflow):
+    airflow.runs = [run("queued", began=None)]
+    object.__setattr__(airflow.runs[0], "state", "failed")
+    assert "no longer kept" not in text_of(page(client, AT_RUN))
 
 
 def test_a_storage_root_that_is_away_is_said(client, airflow, monkeypatch):
