@@ -313,6 +313,8 @@ def _redrive(view: RunView) -> Any:
         raise ConflictError(f"the run is still {view.run.state}: which rows have no answer is known when it has ended")
     if view.files is None:
         raise TransientError(view.trouble or "the run's folder was not read")
+    if view.is_pruned:
+        raise BadInputError("the files of this run are no longer kept, and with them which rows have no answer")
     if view.redrive is None:
         raise BadInputError("no row of this run can be called again: each has its answer, or no call can give it one")
     return view.redrive

@@ -536,6 +536,7 @@ def test_a_run_that_is_not_there_and_a_dag_that_is_none(client):
 def test_what_is_away_is_said_and_the_rest_lives(client, airflow, counts, tmp_path):
     airflow.runs = [run("success")]
     assert "no longer kept" in text_of(page(client, AT_RUN))  # its folder was pruned
+    assert "no longer kept" in client.post(f"{AT_RUN}/redrive", headers=OWN_FORM).text
     ended(planned(tmp_path))
     counts["error"] = TransientError("the application database does not answer")
     for path in ("/headrace/csv/", AT_RUN):
