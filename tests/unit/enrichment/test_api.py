@@ -401,7 +401,7 @@ def test_a_run_at_work_shows_how_far_it_is_and_what_it_waits_for(client, airflow
     tasks = [[text_of(cell) for cell in row] for row in shown.findall(".//tbody/tr")]
     assert tasks == [
         ["rows 1-100", "running", "40 of 100", "3", "0.5", "the limit: 24 s"],
-        ["rows 101-142", "queued", "0 of 42", "0", "0", "nothing"],
+        ["rows 101-142", "queued", "0 of 42", "0", "0", "a slot of the pool"],
     ]
     assert shown.find(".//section[@id='run']").get("hx-trigger").startswith("every 3s")
     progress = client.get(f"/headrace/csv/api/v1/runs/csv_processing/{ID}", headers=ADMIN).json()["progress"]
