@@ -1,4 +1,4 @@
-"""A stand-in for a reverse proxy as nginx is one: it passes on what comes below a prefix, and says 502 for the rest."""
+"""A stand-in for a reverse proxy such as nginx: passes on what comes below a prefix, or says 502."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ HOP = ("connection", "keep-alive", "transfer-encoding", "te", "upgrade", "conten
 class ProxyStandIn:
     """Passes `<web>/…` on to a server on loopback at `port`, below the same prefix. Use as a context manager.
 
-    A body waits `pause` seconds after each of its parts. `paths` are those that came from outside of the prefix.
+    A body waits `pause` seconds after each of its parts. `paths` are those outside of the prefix that were asked for.
     """
 
     def __init__(self, prefix: str, port: int) -> None:
