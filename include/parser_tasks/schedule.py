@@ -1,0 +1,58 @@
+"""When a source is asked again: by an interval (`15 minutes`) or by a cron expression (`*/5 * * * *`, in UTC)."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from croniter import CroniterError, croniter
+
+from include.common import durations
+from include.common.errors import BadInputError, ConfigError
+from include.common.text import shown
+
+# Seconds. What is due is looked for once a minute.
+SHORTEST = 60.0
+
+
+def check(text: str, where: str = "schedule") -> str:
+    """The schedule as it is kept; raises `BadInputError` for what is none."""
+    text = " ".join(text.split())
+    try:
+        if _is_cron(text):
+            croniter(text, 0.0).get_next(float)
+        elif durations.parse_duration(text, where) < SHORTEST:
+            raise BadInputError(f"{where} is `{text}`; allowed is an interval of at least 1 minute")
+    except (CroniterError, ConfigError) as error:
+        raise BadInputError(
+            f"{where} is `{shown(text)}`; allowed is an interval as `15 minutes` or `2 hours`, or a cron expression of "
+            "five fields as `*/5 * * * *` (UTC)"
+        ) from error
+    return text
+
+
+def following(text: str, due: float, now: float) -> float:
+    """The first time after `now` at which a schedule that `check` has passed is due; `due` is when it was due last.
+
+    An interval keeps to its own times; whatever was missed meanwhile is one time and not many. Seconds since the epoch.
+    """
+    if _is_cron(text):
+        return _next_of(text, now)
+    seconds = durations.parse_duration(text, "schedule")
+    return due + seconds * (int((now - due) // seconds) + 1) if now >= due else due
+
+
+def preview(text: str, now: float, times: int = 5) -> list[datetime]:
+    """The next times of a schedule that begins now, as `following` computes them."""
+    found, due = [], now
+    for _ in range(times):
+        due = following(text, due, due)
+        found.append(datetime.fromtimestamp(due, UTC))
+    return found
+
+
+def _is_cron(text: str) -> bool:
+    return len(text.split()) == 5 or text.startswith("@")
+
+
+@lru_cache(maxsize=1024)  # many sources have the same schedule and are due at the same time
+def _next_of(text: str, now: float) -> float:
+    return float(croniter(text, now).get_next(float))
