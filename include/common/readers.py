@@ -15,3 +15,10 @@ def switch(name: str, text: str | None) -> bool:
     if text not in (None, "", "0", "1"):
         raise ConfigError(f"{name} is `{text}`; allowed is 0 or 1")
     return text == "1"
+
+
+def truth(name: str, text: str) -> bool:
+    """A variable that is true or false, also written 1 or 0."""
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise ConfigError(f"{name} is `{text}`; allowed is true or false")
+    return text.lower() in ("true", "1")
