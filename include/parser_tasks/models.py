@@ -34,6 +34,14 @@ class Reason(StrEnum):
     SOURCE_GONE = "source gone"
 
 
+class Cause(StrEnum):
+    """Who had a group of tasks made."""
+
+    SCHEDULE = "schedule"
+    REQUEST = "request"
+    RETRY = "retry"
+
+
 class Action(StrEnum):
     """What a person may do with a task."""
 

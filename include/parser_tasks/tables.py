@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -33,6 +35,11 @@ TOPIC_LENGTH = 249  # Kafka's own limit
 # SQLite counts up by itself only where the type is INTEGER.
 BIG = BigInteger().with_variant(Integer, "sqlite")
 IS_OPEN = text("status IN ({})".format(", ".join(f"'{status}'" for status in OPEN)))
+
+
+def is_open(status: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a task is open, in the words of the indexes: SQLite uses them only where it finds the same ones."""
+    return status.in_([literal_column(f"'{each}'") for each in OPEN])
 
 
 class Base(DeclarativeBase):
@@ -189,7 +196,7 @@ class TaskEvent(Base):
 
 
 class TaskTotal(Base):
-    """What never falls: how many tasks of a parser and type left a status and after how many seconds in all."""
+    """What never falls: how many tasks of a parser and type came to a status, left it, and were in it for how long."""
 
     __tablename__ = "task_totals"
 
@@ -197,6 +204,7 @@ class TaskTotal(Base):
     task_type_id: Mapped[int] = mapped_column(ForeignKey("task_types.id", ondelete="CASCADE"), primary_key=True)
     status: Mapped[str] = mapped_column(String(STATUS_LENGTH), primary_key=True)
     reached: Mapped[int] = mapped_column(BigInteger)
+    left: Mapped[int] = mapped_column(BigInteger)
     seconds: Mapped[float] = mapped_column(Float(53))
 
 

@@ -68,6 +68,16 @@ class Leases:
             connection.execute(sqlalchemy.update(_leases).where(_leases.c.key == key).values(taken))
         return wait
 
+    def take_if_free(self, key: str, holder: str, seconds: float) -> bool:
+        """Hold `key` for `seconds` from now, anew or still; False where somebody else holds it."""
+        dialect = postgresql if self._on_postgres else sqlite
+        held = {"holder": holder, "calling": True, "until": self._now() + seconds}
+        free = (_leases.c.until <= self._now()) | (_leases.c.holder == holder)
+        taken = dialect.insert(_leases).values(key=key, attempt=0, **held)
+        taken = taken.on_conflict_do_update(index_elements=["key"], set_=held, where=free).returning(_leases.c.key)
+        with transaction(self._engine, f"the lease `{key}`") as connection:
+            return connection.execute(taken).first() is not None
+
     def renew(self, key: str, holder: str, seconds: float) -> bool:
         """Hold `key` for `seconds` from now, and call; False where it is no longer the holder's."""
         ends = self._later(self._now() + seconds)

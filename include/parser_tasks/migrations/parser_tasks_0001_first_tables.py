@@ -126,6 +126,7 @@ def upgrade() -> None:
         ),
         sqlalchemy.Column("status", sqlalchemy.String(length=20), nullable=False),
         sqlalchemy.Column("reached", sqlalchemy.BigInteger(), nullable=False),
+        sqlalchemy.Column("left", sqlalchemy.BigInteger(), nullable=False),
         sqlalchemy.Column("seconds", sqlalchemy.Float(precision=53), nullable=False),
         sqlalchemy.ForeignKeyConstraint(
             ["task_type_id"], ["task_types.id"], name=op.f("task_totals_task_type_id_fkey"), ondelete="CASCADE"

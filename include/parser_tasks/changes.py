@@ -1,0 +1,304 @@
+"""What becomes of tasks, in one transaction: their rows, the counts of their groups, the totals, what happened.
+
+Whoever changes a task's status does it here, one at a time, so that counts are exact and nobody waits in a circle.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, cast
+from uuid import UUID
+
+import sqlalchemy
+from sqlalchemy import JSON, BigInteger, Boolean, Float, Integer, String, Text, Uuid
+
+from include.common.database import transaction
+from include.common.recordset import Types, recordset, rows
+from include.parser_tasks.models import ENDED, Reason, Status
+from include.parser_tasks.tables import RefusalTotal, Source, Task, TaskEvent, TaskGroup, TaskTotal
+
+LOCK = int.from_bytes(b"parsers")  # any number that nobody else takes
+TIME = Float(53)
+
+_tasks, _groups, _sources, _events, _totals, _refusals = (
+    cast(sqlalchemy.Table, model.__table__) for model in (Task, TaskGroup, Source, TaskEvent, TaskTotal, RefusalTotal)
+)
+_CHANGED: Types = {
+    "status": String(),
+    "queued_at": TIME,
+    "started_at": TIME,
+    "ended_at": TIME,
+    "topic": String(),
+    "partition": Integer(),
+    "offset": BigInteger(),
+    "worker": String(),
+    "error": Text(),
+    "reason": String(),
+    "statistics": JSON(),
+}
+_EVENT: Types = {
+    "task_id": Uuid(),
+    "at": TIME,
+    "status": String(),
+    "attempt": Integer(),
+    "refused": String(),
+    "actor": String(),
+    "detail": Text(),
+    "partition": Integer(),
+    "offset": BigInteger(),
+}
+_RESULT: Types = {
+    "id": BigInteger(),
+    "done": Integer(),
+    "failed": Integer(),
+    "cancelled": Integer(),
+    "late": Integer(),
+    "now": TIME,
+}
+_SOURCE: Types = {"id": BigInteger(), "reset": Boolean(), "failures": Integer(), "gone": Boolean()}
+_TOTAL: Types = {
+    "parser": String(),
+    "task_type_id": BigInteger(),
+    "status": String(),
+    "reached": Integer(),
+    "left": Integer(),
+    "seconds": TIME,
+}
+
+
+@dataclass
+class HeldTask:
+    """A task that nobody else changes now."""
+
+    id: UUID
+    group_id: int
+    source_id: int | None
+    parser: str
+    task_type_id: int
+    status: Status
+    attempt: int
+    priority: int
+    created_at: float
+    deadline_at: float
+    queued_at: float
+    started_at: float
+    ended_at: float
+    topic: str
+    partition: int | None
+    offset: int | None
+    worker: str
+    error: str
+    reason: str
+    statistics: dict[str, Any]
+
+    def entered_at(self) -> float:
+        """When it came to its status, as far as is known."""
+        return max(self.created_at, self.queued_at, self.started_at, self.ended_at)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a task, for `task_events`."""
+
+    task_id: UUID | None
+    at: float
+    status: str
+    attempt: int | None = None
+    refused: str = ""
+    actor: str = ""
+    detail: str = ""
+    partition: int | None = None
+    offset: int | None = None
+
+
+@dataclass
+class _SourceResult:
+    reset: bool = False
+    failures: int = 0
+    gone: bool = False
+
+
+@dataclass
+class _Total:
+    reached: int = 0
+    left: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Changes:
+    """What is to be stored at the end of the transaction."""
+
+    connection: sqlalchemy.Connection
+    now: float
+    _changed: dict[UUID, HeldTask] = field(default_factory=dict)
+    _results: dict[int, Counter[str]] = field(default_factory=dict)
+    _of_sources: dict[int, _SourceResult] = field(default_factory=dict)
+    _moved: dict[tuple[str, int, str], _Total] = field(default_factory=dict)
+    _events: list[Event] = field(default_factory=list)
+    _refused: Counter[str] = field(default_factory=Counter)
+
+    def hold(self, ids: Iterable[UUID]) -> dict[UUID, HeldTask]:
+        """Those of these tasks that there are."""
+        wanted = recordset(self.connection.dialect.name, "wanted", {"id": Uuid()})
+        chosen = [_tasks.c[each.name] for each in fields(HeldTask)]
+        read = sqlalchemy.select(*chosen).join(wanted, wanted.c.id == _tasks.c.id)
+        found = self.connection.execute(read, {"wanted": rows({"id": each} for each in set(ids))}).mappings()
+        return {row["id"]: HeldTask(**{**row, "status": Status(row["status"])}) for row in found}
+
+    def move(self, task: HeldTask, status: Status, at: float, **values: Any) -> None:
+        """`task` comes to `status` at a time that others say; what is not possible of it is not believed."""
+        before = task.entered_at()
+        at = min(max(at, before), self.now)
+        self._count(task, task.status).left += 1
+        self._count(task, task.status).seconds += max(0.0, at - before)
+        self._count(task, status).reached += 1
+        match status:
+            case Status.QUEUED:
+                task.queued_at = at
+            case Status.IN_PROGRESS:
+                task.started_at = at
+            case _:
+                task.ended_at = at
+        task.status = status
+        self.set(task, **values)
+        if status in ENDED:
+            self._ended(task)
+
+    def set(self, task: HeldTask, **values: Any) -> None:
+        """Store these values of a task, whose status stays."""
+        for name, value in values.items():
+            setattr(task, name, value)
+        self._changed[task.id] = task
+
+    def created(self, parser: str, task_type_id: int, count: int) -> None:
+        """So many tasks were inserted."""
+        self._moved.setdefault((parser, task_type_id, Status.CREATED), _Total()).reached += count
+
+    def note(self, event: Event) -> None:
+        """Keep what happened; a refusal is counted as well."""
+        self._events.append(event)
+        if event.refused:
+            self._refused[event.refused] += 1
+
+    def _count(self, task: HeldTask, status: Status) -> _Total:
+        return self._moved.setdefault((task.parser, task.task_type_id, status), _Total())
+
+    def _ended(self, task: HeldTask) -> None:
+        result = self._results.setdefault(task.group_id, Counter())
+        late = task.reason == Reason.EXPIRED
+        result[task.status] += 1
+        result["late"] += late
+        if task.source_id is None:
+            return
+        of_source = self._of_sources.setdefault(task.source_id, _SourceResult())
+        if task.status is Status.DONE:
+            of_source.reset, of_source.failures = True, 0
+        elif task.status is Status.FAILED or late:
+            of_source.failures += 1
+        of_source.gone |= task.reason == Reason.SOURCE_GONE
+
+    def store(self) -> None:
+        """Write it all down."""
+        self._update(
+            _tasks,
+            "changed",
+            _CHANGED,
+            [{"id": task.id, **{name: getattr(task, name) for name in _CHANGED}} for task in self._changed.values()],
+        )
+        self._store_groups()
+        self._store_sources()
+        self._store_totals()
+        if self._events:
+            insert_rows(self.connection, _events, _EVENT, (asdict(event) for event in self._events))
+
+    def _store_groups(self) -> None:
+        if not self._results:
+            return
+        counts = ("done", "failed", "cancelled", "late")
+        given = recordset(self.connection.dialect.name, "results", _RESULT)
+        sums = {name: _groups.c[name] + given.c[name] for name in counts}
+        ended = _groups.c.total == sums["done"] + sums["failed"] + sums["cancelled"]
+        update = (
+            sqlalchemy.update(_groups)
+            .where(_groups.c.id == given.c.id)
+            .values(**sums, ended_at=sqlalchemy.case((ended, given.c.now), else_=0.0))
+        )
+        told = rows(
+            {"id": group, "now": self.now, **{name: result[name] for name in counts}}
+            for group, result in self._results.items()
+        )
+        self.connection.execute(update, {"results": told})
+
+    def _store_sources(self) -> None:
+        if not self._of_sources:
+            return
+        given = recordset(self.connection.dialect.name, "of_sources", _SOURCE)
+        kept = sqlalchemy.case((given.c.reset, 0), else_=_sources.c.failures)
+        still = sqlalchemy.and_(_sources.c.active, sqlalchemy.not_(given.c.gone))
+        update = (
+            sqlalchemy.update(_sources)
+            .where(_sources.c.id == given.c.id)
+            .values(failures=kept + given.c.failures, active=still)
+        )
+        told = rows({"id": source, **asdict(result)} for source, result in self._of_sources.items())
+        self.connection.execute(update, {"of_sources": told})
+
+    def _store_totals(self) -> None:
+        moved = [
+            {"parser": parser, "task_type_id": task_type, "status": status, **asdict(total)}
+            for (parser, task_type, status), total in self._moved.items()
+        ]
+        keys = ("parser", "task_type_id", "status")
+        self._add(_totals, "moved", _TOTAL, keys, ("reached", "left", "seconds"), moved)
+        refused = [{"reason": reason, "count": count} for reason, count in self._refused.items()]
+        self._add(_refusals, "refused", {"reason": String(), "count": Integer()}, ("reason",), ("count",), refused)
+
+    def _add(
+        self,
+        table: sqlalchemy.Table,
+        name: str,
+        types: Types,
+        keys: tuple[str, ...],
+        sums: tuple[str, ...],
+        values: list[dict[str, Any]],
+    ) -> None:
+        """Add to the rows with these keys, which are made where there are none: nobody else does at the same time."""
+        if not values:
+            return
+        given = recordset(self.connection.dialect.name, name, types)
+        same = sqlalchemy.and_(*(table.c[key] == given.c[key] for key in keys))
+        added = {each: table.c[each] + given.c[each] for each in sums}
+        missing = sqlalchemy.select(*(given.c[each] for each in keys), *([sqlalchemy.literal(0)] * len(sums)))
+        absent = missing.where(~sqlalchemy.exists(sqlalchemy.select(table).where(same)))
+        told = {name: rows(values)}
+        self.connection.execute(sqlalchemy.insert(table).from_select([*keys, *sums], absent), told)
+        self.connection.execute(sqlalchemy.update(table).where(same).values(**added), told)
+
+    def _update(self, table: sqlalchemy.Table, name: str, types: Types, values: list[dict[str, Any]]) -> None:
+        if not values:
+            return
+        given = recordset(self.connection.dialect.name, name, {"id": table.c.id.type, **types})
+        changed = sqlalchemy.update(table).where(table.c.id == given.c.id)
+        self.connection.execute(changed.values({each: given.c[each] for each in types}), {name: rows(values)})
+
+
+def insert_rows(
+    connection: sqlalchemy.Connection, table: sqlalchemy.Table, types: Types, values: Iterable[dict[str, Any]]
+) -> None:
+    """Insert many rows by one statement, which has one parameter."""
+    given = recordset(connection.dialect.name, "inserted", types)
+    insert = sqlalchemy.insert(table).from_select([*types], sqlalchemy.select(*given.c))
+    connection.execute(insert, {"inserted": rows(values)})
+
+
+@contextmanager
+def changing(engine: sqlalchemy.Engine, now: float, purpose: str) -> Iterator[Changes]:
+    """A transaction that changes tasks; whoever else wants to waits for its end. Raises errors by kind."""
+    with transaction(engine, purpose) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        changes = Changes(connection, now)
+        yield changes
+        changes.store()

@@ -1,0 +1,133 @@
+"""Tasks that are `created` are the outbox: they are sent, and are `queued` once Kafka has acknowledged them.
+
+A crash in between sends a task again, with the same id; a task is never `queued` that Kafka does not have.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import sqlalchemy
+
+from include.common.database import answering
+from include.common.errors import TransientError
+from include.common.limits.lease import Leases
+from include.common.processes import this_process
+from include.parser_tasks.broker import OutgoingMessage, Sent
+from include.parser_tasks.changes import changing
+from include.parser_tasks.messages import TaskMessage, TaskSource, task_key, write_task
+from include.parser_tasks.models import Status
+from include.parser_tasks.tables import Source, Task, TaskType
+
+# Tasks that are sent and marked at once.
+BATCH = 5000
+# Seconds: for the acknowledgements of a batch; for which nobody else sends, so more than that and the marking.
+PATIENCE, TERM = 30.0, 120.0
+LEASE = "parser_tasks/publish"
+
+_tasks, _sources, _types = (cast(sqlalchemy.Table, model.__table__) for model in (Task, Source, TaskType))
+
+
+class Sender(Protocol):
+    """What `include.parser_tasks.broker.Producer` is."""
+
+    def send(self, messages: Sequence[OutgoingMessage], seconds: float) -> list[Sent]:
+        """What became of each message."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """How many tasks were sent; `elsewhere` where somebody else is at it, who sends them all."""
+
+    sent: int = 0
+    elsewhere: bool = False
+
+
+def publish(
+    engine: sqlalchemy.Engine, sender: Sender, topics: Mapping[str, str], clock: Callable[[], float]
+) -> Published:
+    """Send every `created` task that is not late, the urgent first; one process does so at a time.
+
+    Raises `TransientError` where some were not acknowledged: these stay `created`, the others are `queued`.
+    """
+    with _turn(engine, clock) as mine:
+        if not mine():
+            return Published(elsewhere=True)
+        total = 0
+        while batch := _outgoing(engine, topics, clock()):
+            if not mine():  # too slow: somebody else has gone on
+                break
+            sent = sender.send(batch, PATIENCE)
+            total += _mark(engine, sent, clock())
+            if failed := [each for each in sent if each.position is None]:
+                raise TransientError(
+                    f"{len(failed)} of {len(sent)} tasks were not sent and stay `created`: {failed[0].error}"
+                )
+        return Published(total)
+
+
+@contextmanager
+def _turn(engine: sqlalchemy.Engine, clock: Callable[[], float]) -> Iterator[Callable[[], bool]]:
+    """Whether it is our turn, to be asked before each batch."""
+    leases, holder = Leases(engine), f"{this_process()} {uuid.uuid4().hex[:8]}"
+    try:
+        yield lambda: leases.take_if_free(LEASE, holder, TERM)
+    finally:
+        leases.release(LEASE, holder)
+
+
+def _outgoing(engine: sqlalchemy.Engine, topics: Mapping[str, str], now: float) -> list[OutgoingMessage]:
+    read = (
+        sqlalchemy.select(
+            _tasks.c.id,
+            _tasks.c.group_id,
+            _tasks.c.attempt,
+            _tasks.c.parser,
+            _types.c.name.label("task_type"),
+            _tasks.c.priority,
+            _tasks.c.created_at,
+            _tasks.c.deadline_at,
+            _sources.c.id.label("source_id"),
+            _sources.c.name.label("source_name"),
+            _sources.c.address,
+            _sources.c.settings,
+        )
+        .join(_sources, _sources.c.id == _tasks.c.source_id)
+        .join(_types, _types.c.id == _tasks.c.task_type_id)
+        .where(_tasks.c.status == Status.CREATED, _tasks.c.deadline_at > now, _tasks.c.parser.in_([*topics]))
+        .order_by(_tasks.c.priority.desc(), _tasks.c.id)
+        .limit(BATCH)
+    )
+    with answering("the tasks to be sent"), engine.connect() as connection:
+        return [_message(row, topics) for row in connection.execute(read).mappings()]
+
+
+def _message(row: sqlalchemy.RowMapping, topics: Mapping[str, str]) -> OutgoingMessage:
+    message = TaskMessage(
+        task_id=row["id"],
+        group_id=row["group_id"],
+        attempt=row["attempt"],
+        parser=row["parser"],
+        task_type=row["task_type"],
+        priority=row["priority"],
+        source=TaskSource(row["source_id"], row["source_name"], row["address"], row["settings"]),
+        created_at=row["created_at"],
+        deadline_at=row["deadline_at"],
+    )
+    return OutgoingMessage(message.task_id, topics[message.parser], task_key(message), write_task(message))
+
+
+def _mark(engine: sqlalchemy.Engine, sent: Sequence[Sent], now: float) -> int:
+    positions: dict[UUID, Any] = {each.tag: each.position for each in sent if each.position}
+    with changing(engine, now, "the tasks that were sent") as changes:
+        for task in changes.hold(positions).values():
+            position = positions[task.id]
+            where = {"topic": position.topic, "partition": position.partition, "offset": position.offset}
+            if task.status is Status.CREATED:
+                changes.move(task, Status.QUEUED, now, **where)
+            else:  # a worker was quicker, or a person has cancelled it meanwhile
+                changes.set(task, **where)
+    return len(positions)
