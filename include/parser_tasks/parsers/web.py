@@ -94,7 +94,7 @@ class Web:
             with self._client.stream(method, url, headers=headers, timeout=min(TIMEOUT, left), **more) as response:
                 body = self._body(task, response, where)
         except httpx.TimeoutException as error:
-            if self._now() >= task.deadline_at:
+            if left <= TIMEOUT:  # the deadline was all that it was waited for
                 raise _late(task) from error
             raise TransientError(f"{where} did not answer in time") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
