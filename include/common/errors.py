@@ -38,6 +38,10 @@ class BadInputError(PermanentError):
     """The data handed in cannot be used: names the place and what was expected there."""
 
 
+class NotFoundError(PermanentError):
+    """What was named is not there, or no longer."""
+
+
 class ConflictError(PermanentError):
     """What was to be stored contradicts what is stored: a uniqueness, a reference, a check. The caller's business."""
 

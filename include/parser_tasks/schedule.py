@@ -10,7 +10,7 @@ from include.common.errors import BadInputError, ConfigError
 from include.common.text import shown
 
 # Seconds. What is due is looked for once a minute.
-SHORTEST = 60.0
+SHORTEST, LONGEST = 60.0, 366 * 86_400.0
 
 
 def check(text: str, where: str = "schedule") -> str:
@@ -19,8 +19,8 @@ def check(text: str, where: str = "schedule") -> str:
     try:
         if _is_cron(text):
             croniter(text, 0.0).get_next(float)
-        elif durations.parse_duration(text, where) < SHORTEST:
-            raise BadInputError(f"{where} is `{text}`; allowed is an interval of at least 1 minute")
+        elif not SHORTEST <= durations.parse_duration(text, where) <= LONGEST:
+            raise BadInputError(f"{where} is `{text}`; allowed is an interval of 1 minute to 366 days")
     except (CroniterError, ConfigError) as error:
         raise BadInputError(
             f"{where} is `{shown(text)}`; allowed is an interval as `15 minutes` or `2 hours`, or a cron expression of "

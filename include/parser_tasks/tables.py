@@ -36,6 +36,8 @@ TOPIC_LENGTH = 249  # Kafka's own limit
 BIG = BigInteger().with_variant(Integer, "sqlite")
 IS_OPEN = text("status IN ({})".format(", ".join(f"'{status}'" for status in OPEN)))
 
+IS_RETRY = text("retry_of IS NOT NULL")
+
 
 def is_open(status: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether a task is open, in the words of the indexes: SQLite uses them only where it finds the same ones."""
@@ -111,6 +113,8 @@ class TaskGroup(Base):
 
     __tablename__ = "task_groups"
     __table_args__ = (
+        Index("task_groups_created_at_idx", "created_at"),
+        Index("task_groups_open_idx", "id", sqlite_where=text("ended_at = 0"), postgresql_where=text("ended_at = 0")),
         Index(
             "task_groups_untold_idx", "ended_at", sqlite_where=text("told_at = 0"), postgresql_where=text("told_at = 0")
         ),
@@ -145,6 +149,8 @@ class Task(Base):
         ),
         Index("tasks_open_deadline_at_idx", "deadline_at", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
         Index("tasks_status_idx", "status", "id"),
+        Index("tasks_parser_status_idx", "parser", "status", "id"),
+        Index("tasks_retry_of_idx", "retry_of", sqlite_where=IS_RETRY, postgresql_where=IS_RETRY),
         Index("tasks_group_id_idx", "group_id", "id"),
         Index("tasks_source_id_idx", "source_id", "id"),
     )

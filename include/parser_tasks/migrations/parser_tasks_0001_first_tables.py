@@ -110,6 +110,14 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("task_groups", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("task_groups_task_type_id_idx"), ["task_type_id"], unique=False)
+        batch_op.create_index("task_groups_created_at_idx", ["created_at"], unique=False)
+        batch_op.create_index(
+            "task_groups_open_idx",
+            ["id"],
+            unique=False,
+            sqlite_where=sqlalchemy.text("ended_at = 0"),
+            postgresql_where=sqlalchemy.text("ended_at = 0"),
+        )
         batch_op.create_index(
             "task_groups_untold_idx",
             ["ended_at"],
@@ -190,6 +198,14 @@ def upgrade() -> None:
             sqlite_where=sqlalchemy.text("status IN ('created', 'queued', 'in_progress')"),
             postgresql_where=sqlalchemy.text("status IN ('created', 'queued', 'in_progress')"),
         )
+        batch_op.create_index("tasks_parser_status_idx", ["parser", "status", "id"], unique=False)
+        batch_op.create_index(
+            "tasks_retry_of_idx",
+            ["retry_of"],
+            unique=False,
+            sqlite_where=sqlalchemy.text("retry_of IS NOT NULL"),
+            postgresql_where=sqlalchemy.text("retry_of IS NOT NULL"),
+        )
         batch_op.create_index("tasks_source_id_idx", ["source_id", "id"], unique=False)
         batch_op.create_index("tasks_status_idx", ["status", "id"], unique=False)
 
@@ -212,6 +228,12 @@ def downgrade() -> None:
         batch_op.drop_index("tasks_status_idx")
         batch_op.drop_index("tasks_source_id_idx")
         batch_op.drop_index(
+            "tasks_retry_of_idx",
+            sqlite_where=sqlalchemy.text("retry_of IS NOT NULL"),
+            postgresql_where=sqlalchemy.text("retry_of IS NOT NULL"),
+        )
+        batch_op.drop_index("tasks_parser_status_idx")
+        batch_op.drop_index(
             "tasks_open_key",
             sqlite_where=sqlalchemy.text("status IN ('created', 'queued', 'in_progress')"),
             postgresql_where=sqlalchemy.text("status IN ('created', 'queued', 'in_progress')"),
@@ -232,6 +254,12 @@ def downgrade() -> None:
             postgresql_where=sqlalchemy.text("told_at = 0"),
         )
         batch_op.drop_index(batch_op.f("task_groups_task_type_id_idx"))
+        batch_op.drop_index(
+            "task_groups_open_idx",
+            sqlite_where=sqlalchemy.text("ended_at = 0"),
+            postgresql_where=sqlalchemy.text("ended_at = 0"),
+        )
+        batch_op.drop_index("task_groups_created_at_idx")
 
     op.drop_table("task_groups")
     with op.batch_alter_table("source_task_types", schema=None) as batch_op:
