@@ -172,6 +172,8 @@ class KafkaLine:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "max.poll.interval.ms": int(LONGEST_TASK * 1000),
+            # A topic that is made after the worker's start is seen soon.
+            "topic.metadata.refresh.interval.ms": 10_000,
             # A task waits in Kafka, where another worker can take it, and not here.
             "queued.min.messages": 1,
         }
@@ -204,13 +206,15 @@ class KafkaLine:
         try:
             self._producer.produce(self._status_topic, value, key, on_delivery=lambda error, _: failed.append(error))
             self._producer.flush(ACKNOWLEDGED + POLL)
-        except (KafkaException, BufferError) as error:
-            raise TransientError(f"topic `{self._status_topic}`: {error}") from error
+        except (KafkaException, BufferError) as refused:
+            raise TransientError(f"topic `{self._status_topic}`: {refused}") from refused
         if not failed:
             self._producer.purge()
             self._producer.flush(POLL)
-        if failed != [None]:
-            why = failed[0].str() if failed and failed[0] else "no broker answered"
+        # `is`: a KafkaError that is compared with None leaves an exception behind.
+        error = failed[0] if failed else None
+        if not failed or error is not None:
+            why = "no broker answered" if error is None else error.str()
             raise TransientError(f"topic `{self._status_topic}`: {why}")
 
     def finish(self, taken: Taken) -> None:
