@@ -14,7 +14,8 @@ class Demo:
 
     `command` is what `python -m` starts; `{port}` in it and in `url` is a free port of loopback. DAGs find the URL in
     the environment under `variable`, and turn to it only where they have no address of their own. `addresses` has, for
-    each DAG that the demo can serve, the variables by which a user gives it one.
+    each DAG that the demo can serve, the variables by which a user gives it one. One without a `variable` has no
+    address: it works with what the others offer, whose variables are in its environment.
     """
 
     name: str
@@ -32,8 +33,8 @@ class Demo:
         return [part.replace("{port}", str(port)) for part in self.command]
 
     def url_at(self, port: int) -> str:
-        """Where it answers then."""
-        return self.url.replace("{port}", str(port))
+        """Where it answers then; "" where it has no address."""
+        return self.url.replace("{port}", str(port)) if self.variable else ""
 
     def is_needed(self, environment: Mapping[str, str], dag_id: str | None = None) -> bool:
         """Whether `dag_id`, or any DAG that the demo can serve, is given no address in the user's `environment`."""
@@ -61,6 +62,9 @@ class System:
     `runner` is the module whose `RUNNER` (`runner.py` beside this file) lets `make run` and `make trigger` start and
     follow runs of its DAGs; without one they are not started from there.
     `page` says where its pages are; a system without one is in the overview all the same.
+    `fill` is the module whose `fill(environment, demos)` puts into the migrated database what is to be seen of the
+    demos of these names, and takes away what is there of others: called when an Airflow that lasts is started, with the
+    environment of its processes.
     `measure` is the module whose `measure(dag_ids)` gives Prometheus's metrics of these of its DAGs.
     """
 
@@ -68,6 +72,7 @@ class System:
     title: str
     dags: Mapping[str, tuple[str, ...] | Callable[[], Iterable[str]]]
     models: str = ""
+    fill: str = ""
     runner: str = ""
     page: Page | None = None
     measure: str = ""
@@ -94,7 +99,7 @@ class System:
             if dag_id in (None, served)
             for name in names
         ]
-        return [*addresses, *self.settings]
+        return list(dict.fromkeys([*addresses, *self.settings]))
 
 
 SYSTEMS: tuple[System, ...] = (

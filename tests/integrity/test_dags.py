@@ -162,6 +162,7 @@ LAYERS, AIRFLOW, SHARED, ALONE, DEMO, DAGS = (contract["name"] for contract in C
         ("include/enrichment/models.py", "import include.launch.prepare", LAYERS),
         ("include/demo_api/faults.py", "import include.enrichment.models", DEMO),
         ("include/demo_sources/content.py", "import include.parser_tasks.models", DEMO),
+        ("include/demo_broker/__main__.py", "import include.common.errors", DEMO),
         ("dags/csv_processing.py", "import dags.symbol_processing", DAGS),
         ("dags/csv_processing.py", "import plugins.headrace_plugin", LAYERS),
         ("dags/csv_processing.py", "import include.launch.prepare", LAYERS),

@@ -2,6 +2,8 @@
 
 import io
 import json
+import sys
+import types
 from dataclasses import asdict
 
 import psutil
@@ -17,7 +19,7 @@ from include.orchestration import systems
 from include.orchestration.pools import POOLS
 from include.orchestration.rest import TaskState
 from include.orchestration.runner import Standing
-from include.orchestration.systems import System
+from include.orchestration.systems import Demo, System
 
 
 def started(process, shift=0.0):
@@ -204,6 +206,43 @@ def test_make_up_with_an_address_for_each_dag_starts_no_demo(home, started_proce
     assert service.start(home, 1).demos == {}
     assert set(started_processes) == {"api-server", "scheduler", "dag-processor", "triggerer"}
     assert not {"HEADRACE_DEMO_API"} & set(started_processes["scheduler"][1])
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """A system with a demo that has an address, one that works with it, and a module that shows both."""
+    told = []
+    module = types.ModuleType("toys_fill")
+    module.fill = lambda environment, demos: told.append((environment.get("TOYS_DEMO"), list(demos)))
+    monkeypatch.setitem(sys.modules, "toys_fill", module)
+    given = {"toys": ("TOYS_URL",)}
+    demos = (
+        Demo("demo-toys", ("toys", "{port}"), "TOYS_DEMO", given, url="127.0.0.1:{port}"),
+        Demo("demo-child", ("child",), "", given),
+    )
+    system = System(name="toys", title="Toys", dags={"toys.py": ("toys",)}, demos=demos, fill="toys_fill")
+    monkeypatch.setattr(systems, "SYSTEMS", (system,))
+    return told
+
+
+def test_a_demo_without_an_address_finds_those_of_the_others_in_its_environment(home, started_processes, toys):
+    running = service.start(home, 1)
+    command, environment = started_processes["demo-child"]
+    assert command == ["child"]
+    assert running.demos == {"demo-toys": environment["TOYS_DEMO"], "demo-child": ""}
+    assert "" not in environment
+    assert toys == [(environment["TOYS_DEMO"], ["demo-toys", "demo-child"])]
+
+
+def test_what_demos_show_is_taken_away_where_none_is_started_and_left_alone_by_a_run(
+    home, started_processes, toys, monkeypatch
+):
+    monkeypatch.setenv("TOYS_URL", "https://toys.example.com")
+    service.start(home, 1)
+    assert toys == [(None, [])]
+    monkeypatch.delenv("TOYS_URL")
+    service.start(home, 1, "toys")
+    assert len(toys) == 1
 
 
 def test_what_is_set_otherwise_than_at_the_start_is_known_without_keeping_it(home, started_processes, monkeypatch):

@@ -68,6 +68,10 @@ def test_a_demo_is_told_its_port():
     assert (demo.command_at(7), demo.url_at(7)) == (["toy.demo", "--at", "7"], "http://127.0.0.1:7")
 
 
+def test_a_demo_without_a_variable_has_no_address():
+    assert Demo("child-demo", ("toy.child",), "", {"toy_a": ("TOY",)}).url_at(7) == ""
+
+
 def test_a_demo_says_that_it_is_one():
     with pytest.raises(ValueError, match="the demo `toy` must have `demo` in its name"):
         Demo("toy", (), "TOY_DEMO", {})

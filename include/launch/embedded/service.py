@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from include.common.errors import ConfigError, TransientError
@@ -63,11 +64,12 @@ def start(home: Home, port: int, dag_id: str | None = None) -> Running:
     """
     lasting = dag_id is None
     demos = [(demo, processes.free_port()) for demo in systems.demos(user_environment(), dag_id)]
-    environment = airflow_environment(
-        home, port, {demo.variable: demo.url_at(its_port) for demo, its_port in demos}, schedule=lasting
-    )
+    addresses = {demo.variable: demo.url_at(its_port) for demo, its_port in demos if demo.variable}
+    environment = airflow_environment(home, port, addresses, schedule=lasting)
     # A lasting Airflow always begins with the pools of the file: a task in a pool that is gone waits for ever.
     processes.prepare(home, environment, again=lasting)
+    if lasting:
+        _fill(environment, [demo.name for demo, _ in demos])
     running = Running(
         port,
         lasting,
@@ -89,6 +91,13 @@ def start(home: Home, port: int, dag_id: str | None = None) -> Running:
         processes.stop(home, running)
         raise
     return running
+
+
+def _fill(environment: Mapping[str, str], demos: Collection[str]) -> None:
+    """Have each system show what these demos offer, and nothing of others."""
+    for system in systems.SYSTEMS:
+        if system.fill:
+            import_module(system.fill).fill(environment, demos)
 
 
 def _command(service: str, lasting: bool) -> list[str]:
