@@ -9,7 +9,7 @@ EMBEDDED := $(BIN)/python -m include.launch.embedded --home "$(HEADRACE_HOME)"
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down airflow migrate migration stack-up stack-down stack-status stack-logs stack trigger test test-stack check bench lock
+.PHONY: help run up down airflow migrate migration stack-up stack-down stack-status stack-logs stack trigger test test-services test-stack check bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,11 +53,14 @@ trigger: ## Start a run of the stack, with the variables of run; WAIT=1 follows 
 
 # In two processes: first what needs no Airflow, then the tests of one Airflow beside those that start their own. Both
 # are run, whatever fails.
-test: .venv/installed-dev ## Run every test; no network but loopback, no service
+test: .venv/installed-dev ## Run every test; no network but loopback, its own Postgres and Kafka
 	@failed=0; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/orchestration tests/launch tests/integrity || failed=1; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/orchestration tests/launch tests/integrity tests/integration || failed=1; \
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/e2e || failed=1; \
 	exit $$failed
+
+test-services: .venv/installed-dev ## Start a Postgres and a Kafka for the tests, until Ctrl-C: with what is printed they are started once
+	@$(BIN)/python -m tests.services
 
 test-stack: .venv/installed-dev ## Bring the stack up, test it, take it down with its volumes; needs docker
 	@$(BIN)/python -m pytest tests/stack

@@ -13,10 +13,11 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
 for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
     os.environ.pop(name, None)
 SETTINGS = ("HEADRACE_STORAGE", "HEADRACE_DATABASE_URL", "HEADRACE_DEMO_API", "HEADRACE_METRICS_TOKEN")
-for name in ("API_URL", "BOT_TOKEN", "CHAT_ID", *SETTINGS):
+KAFKA = ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_HOST", "KAFKA_PORT", "HEADRACE_DEMO_KAFKA")
+for name in ("API_URL", "BOT_TOKEN", "CHAT_ID", *SETTINGS, *KAFKA):
     os.environ.pop(name, None)
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.databases", "tests.kafka"]
 
 
 def pytest_unconfigure():

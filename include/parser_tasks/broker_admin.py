@@ -41,7 +41,7 @@ class Admin:
         self._reader: confluent_kafka.Consumer | None = None
 
     def ensure_topics(self, names: Iterable[str], partitions: int = 0) -> None:
-        """Make the topics that are not there, with as many partitions as the settings say or `partitions`."""
+        """Have these topics: made where they are not there, with `partitions` or as many as the settings say."""
         found = self._metadata()
         missing = [name for name in dict.fromkeys(names) if name not in found.topics]
         if found.controller_id not in found.brokers:
@@ -142,6 +142,10 @@ class Admin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
+        # The brokers hear of it after the one that made it.
+        there = self._client.list_topics(timeout=min(SLICE, left)).topics
+        if any(name not in there for name in names):
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
 
     def _asked(self, ask: Callable[[float], Answer]) -> Answer:
         """What is answered to `ask`, which is given the seconds that are left: brokers may be on their way up."""
