@@ -13,21 +13,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from include.common.durations import say_duration
-from include.common.errors import BadInputError, ConflictError, HeadraceError
-from include.common.errors import BadInputError, ConflictError, HeadraceError, NotFoundError, TransientError
+from include.common.errors import BadInputError, ConflictError, HeadraceError, NotFoundError
 
 # Where Airflow mounts the pages, and where in our own folder they are.
 ROOT = "/headrace"
 FOLDER = Path(__file__).parent
 # What is set wrong or refused for good takes the operator: until then there is no service, which is no failure of it.
-STATUSES = ((BadInputError, 422), (ConflictError, 409), (HeadraceError, 503))
-STATUSES = (
-    (NotFoundError, 404),
-    (BadInputError, 422),
-    (ConflictError, 409),
-    (TransientError, 503),
-    (HeadraceError, 500),
-)
+STATUSES = ((NotFoundError, 404), (BadInputError, 422), (ConflictError, 409), (HeadraceError, 503))
 NOT_FOUND = "There is nothing at this address."
 FAILED = "Headrace could not do that, for a reason it did not expect. The api-server's log has it."
 
