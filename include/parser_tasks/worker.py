@@ -166,7 +166,7 @@ class KafkaLine:
         self, bootstrap: str, topic: str, status_topic: str, group: str, options: Mapping[str, Any] | None = None
     ) -> None:
         self._status_topic = status_topic
-        common = {"bootstrap.servers": bootstrap, "error_cb": _heard, **(options or {})}
+        common = {"bootstrap.servers": bootstrap, "error_cb": Heard(), **(options or {})}
         reading = {
             "group.id": group,
             "enable.auto.commit": False,
@@ -230,8 +230,19 @@ class KafkaLine:
         self._consumer.close()
 
 
-def _heard(error: KafkaError) -> None:
-    log.warning("Kafka: %s", error.str())
+class Heard:
+    """Logs what Kafka's clients complain of; a complaint that is made many times a second, once in a while."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._said: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        """One complaint."""
+        code, now = error.code(), self._now()
+        if now >= self._said.get(code, now):
+            self._said[code] = now + LONGEST_PAUSE
+            log.warning("Kafka: %s", error.str())
 
 
 if __name__ == "__main__":

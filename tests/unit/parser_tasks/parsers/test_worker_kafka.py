@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from include.common.errors import ConfigError, TransientError
 from include.parser_tasks import worker
@@ -94,6 +94,14 @@ def test_a_status_that_no_broker_acknowledges_is_not_reported(monkeypatch: pytes
         line.report(b"key", b"value")
     assert line.take(0.01) is None
     line.close()
+
+
+def test_a_broker_that_is_away_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 0.1, 29.0, 30.0, 30.1])
+    heard = worker.Heard(lambda: next(times))
+    for _ in range(5):
+        heard(KafkaError(KafkaError._TRANSPORT))
+    assert len(caplog.messages) == 2
 
 
 @pytest.mark.parametrize(
