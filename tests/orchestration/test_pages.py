@@ -144,7 +144,10 @@ def test_a_system_without_a_dag_yet_asks_for_the_right_to_all_dags(monkeypatch):
 
 def test_the_overview_shows_every_system_and_a_tab_for_those_that_have_a_page(client):
     page = parse(client.get("/headrace/", headers=user("viewer")).text)
-    assert [text_of(head) for head in page.findall(".//tr[@class='system']/th")] == ["CSV: open its page", "Toys: open its page"]
+    assert [text_of(head) for head in page.findall(".//tr[@class='system']/th")] == [
+        "CSV: open its page",
+        "Toys: open its page",
+    ]
     tabs = page.findall(".//nav[@class='tabs']/a")
     assert [(text_of(tab), tab.get("href")) for tab in tabs] == [
         ("Overview", "/headrace/"),
