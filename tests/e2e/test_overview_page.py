@@ -16,7 +16,7 @@ def test_without_a_login_there_is_nothing_but_static_files(client):
     for path in ("/headrace/", "/headrace/openapi.json", "/headrace/nothing"):
         assert client.get(path).status_code == 401
     assert client.post("/headrace/").status_code == 401
-    assert client.get("/headrace/", headers={"Authorization": "Bearer wrong"}).status_code == 403
+    assert client.get("/headrace/", headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert client.get("/headrace/static/app.css").status_code == 200
 
 

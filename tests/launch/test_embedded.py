@@ -11,7 +11,7 @@ import pytest
 
 from include.common.errors import ConfigError, HeadraceError
 from include.launch.embedded import commands, processes, service
-from include.launch.embedded.environment import Home, airflow_environment, user_environment
+from include.launch.embedded.environment import METADATA, Home, airflow_environment, of_api_server, user_environment
 from include.launch.embedded.processes import Running, Started
 from include.launch.progress import Progress, at_work
 from include.launch.run_request import read_request
@@ -36,6 +36,14 @@ def test_secrets_and_password_are_made_once(home):
     home.create()
     assert (Home(home.path).secrets(), Home(home.path).password()) == first
     assert all(len(secret) > 30 for secret in first[0].values())
+
+
+def test_an_api_server_waits_shorter_for_another_writer_than_a_scheduler_may(home):
+    environment = airflow_environment(home, 1, {}, schedule=True)
+    assert environment[METADATA] == f"sqlite:///{home.path}/airflow.db?timeout=30.0"
+    its_own = of_api_server(home, environment)
+    assert its_own[METADATA] == f"sqlite:///{home.path}/airflow.db?timeout=5.0"
+    assert {**its_own, METADATA: ""} == {**environment, METADATA: ""}
 
 
 def test_the_environment_wins_over_the_defaults_but_an_empty_variable_does_not(monkeypatch):

@@ -18,6 +18,7 @@ from include.orchestration.paths import PROJECT
 USER = "admin"
 UP_PORT = 8080
 USE_JOB_SCHEDULE = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"
+METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 
 
@@ -105,8 +106,8 @@ def airflow_environment(home: Home, port: int, demos: Mapping[str, str], schedul
         # Said here, for Airflow's own default goes wrong where the path holds a `%`.
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.path / "logs"),
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.path / "logs/dag_processor"),
-        # A scheduler that waits for another writer for longer than the timeout ends; SQLite's own is 5 s.
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.path / 'airflow.db'}?timeout={SQLITE_BUSY_TIMEOUT}",
+        # A scheduler that waits for another writer for longer than the timeout ends.
+        METADATA: _metadata(home, SQLITE_BUSY_TIMEOUT),
         BUNDLES: json.dumps([bundle, *_bundles(caller)]),
         # AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE=False make up: a lasting Airflow whose DAGs run when triggered only.
         USE_JOB_SCHEDULE: str(schedule and caller.get(USE_JOB_SCHEDULE) != "False"),
@@ -117,6 +118,20 @@ def airflow_environment(home: Home, port: int, demos: Mapping[str, str], schedul
         # Nothing may take a request for this machine to a proxy.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
     }
+
+
+def of_api_server(home: Home, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the api-server gets of `environment`, and its own: it waits 5 s for another writer, as SQLite's driver does.
+
+    Airflow writes its audit log in the event loop. Where a request that has the write lock ends by that loop as well,
+    both wait until the time is over, and whoever asked is told to try again.
+    """
+    return {**environment, METADATA: _metadata(home, 5.0)}
+
+
+def _metadata(home: Home, busy_timeout: float) -> str:
+    """Airflow's own database, whose writers wait `busy_timeout` seconds for each other."""
+    return f"sqlite:///{home.path / 'airflow.db'}?timeout={busy_timeout}"
 
 
 def _bundles(environment: Mapping[str, str]) -> list[Any]:

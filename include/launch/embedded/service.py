@@ -10,7 +10,7 @@ from typing import Any
 
 from include.common.errors import ConfigError, TransientError
 from include.launch.embedded import processes
-from include.launch.embedded.environment import USER, Home, airflow_environment, user_environment
+from include.launch.embedded.environment import USER, Home, airflow_environment, of_api_server, user_environment
 from include.launch.embedded.processes import Running
 from include.orchestration import paths, systems
 from include.orchestration.rest import AirflowApi
@@ -82,7 +82,8 @@ def start(home: Home, port: int, dag_id: str | None = None) -> Running:
             processes.start(home, running, demo.name, demo.command_at(its_port), environment)
         services = ["api-server", "scheduler", "dag-processor", *(["triggerer"] if lasting else [])]
         for service in services:
-            processes.start(home, running, service, _command(service, lasting), environment)
+            its_own = of_api_server(home, environment) if service == "api-server" else environment
+            processes.start(home, running, service, _command(service, lasting), its_own)
         api = AirflowApi(running.web, USER, home.password())
         _wait(home, running, lambda: api.is_healthy(()), lambda: "Airflow's API server did not answer")
         api.prepare_for_tasks()
