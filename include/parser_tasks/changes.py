@@ -201,17 +201,22 @@ class Changes:
 
     def store(self) -> None:
         """Write it all down."""
-        self._update(
-            _tasks,
-            "changed",
-            _CHANGED,
-            [{"id": task.id, **{name: getattr(task, name) for name in _CHANGED}} for task in self._changed.values()],
-        )
+        self._store_tasks()
         self._store_groups()
         self._store_sources()
         self._store_totals()
         if self._events:
             insert_rows(self.connection, _events, _EVENT, (asdict(event) for event in self._events))
+
+    def _store_tasks(self) -> None:
+        if not self._changed:
+            return
+        given = recordset(self.connection.dialect.name, "changed", {"id": Uuid(), **_CHANGED})
+        update = sqlalchemy.update(_tasks).where(_tasks.c.id == given.c.id)
+        told = rows(
+            {"id": task.id, **{name: getattr(task, name) for name in _CHANGED}} for task in self._changed.values()
+        )
+        self.connection.execute(update.values({name: given.c[name] for name in _CHANGED}), {"changed": told})
 
     def _store_groups(self) -> None:
         if not self._results:
@@ -275,13 +280,6 @@ class Changes:
         told = {name: rows(values)}
         self.connection.execute(sqlalchemy.insert(table).from_select([*keys, *sums], absent), told)
         self.connection.execute(sqlalchemy.update(table).where(same).values(**added), told)
-
-    def _update(self, table: sqlalchemy.Table, name: str, types: Types, values: list[dict[str, Any]]) -> None:
-        if not values:
-            return
-        given = recordset(self.connection.dialect.name, name, {"id": table.c.id.type, **types})
-        changed = sqlalchemy.update(table).where(table.c.id == given.c.id)
-        self.connection.execute(changed.values({each: given.c[each] for each in types}), {name: rows(values)})
 
 
 def insert_rows(
