@@ -90,7 +90,7 @@ def page(rows: Sequence[Any], asked: Asked, order: Order, total: int) -> Page[An
     after = ""
     if len(rows) > asked.size:
         value, key = (getattr(shown[-1], each) for each in (order.sort.removeprefix("-"), order.key.key or "id"))
-        after = _cursor(order.sort, value, key)
+        after = cursor(order.sort, value, key)
     return Page(shown, after, min(total, COUNTED), total > COUNTED)
 
 
@@ -106,7 +106,8 @@ def counted(connection: sqlalchemy.Connection, *chosen: sqlalchemy.Select[Any]) 
     return total
 
 
-def _cursor(sort: str, value: Any, key: Any) -> str:
+def cursor(sort: str, value: Any, key: Any) -> str:
+    """What names the row with these values of the sorted column and the key, in the order `sort`."""
     text = json.dumps([sort, *(str(each) if isinstance(each, UUID) else each for each in (value, key))])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 

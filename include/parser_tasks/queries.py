@@ -40,16 +40,19 @@ LIKE = 200
 class TaskFilter:
     """Which tasks; what is left out is any. Times are seconds since the epoch.
 
-    `late`: past the deadline and open, or cancelled for that; `has_error`: with an error text, or without one.
+    `late`: past the deadline and open, or cancelled for that; `problems`: failed, or cancelled for that; `has_error`:
+    with an error text, or without one. `source_text` stands in the name or the address of the source.
     """
 
     statuses: frozenset[Status] = frozenset()
     parser: str = ""
     task_type: str = ""
     source_id: int | None = None
+    source_text: str = ""
     group_id: int | None = None
     worker: str = ""
     late: bool = False
+    problems: bool = False
     has_error: bool | None = None
     created_from: float | None = None
     created_to: float | None = None
@@ -128,6 +131,12 @@ def task(engine: sqlalchemy.Engine, task_id: UUID) -> TaskView | None:
         return TaskView(found[0], tuple(reversed(events)), _tries(connection, found[0]))
 
 
+def tasks_of(engine: sqlalchemy.Engine, ids: Sequence[UUID]) -> list[TaskRow]:
+    """Those of these tasks that there are, at most `MOST_IDS`."""
+    with answering("some tasks"), engine.connect() as connection:
+        return _tasks_of(connection, ids)
+
+
 def groups(engine: sqlalchemy.Engine, wanted: GroupFilter, asked: Asked = FIRST_PAGE) -> Page[GroupRow]:
     """A page of groups, the newest first; sorted by `id`, which is the order of creation."""
     by = order(asked, {"id": _groups.c.id}, "-id")
@@ -164,9 +173,7 @@ def sources(engine: sqlalchemy.Engine, wanted: SourceFilter, asked: Asked = FIRS
     by = order(asked, {name: _sources.c[name] for name in names}, "name")
     chosen = _sources_read()
     if wanted.text:
-        text = wanted.text[:LIKE]
-        held = [column.icontains(text, autoescape=True) for column in (_sources.c.name, _sources.c.address)]
-        chosen = chosen.where(sqlalchemy.or_(*held))
+        chosen = chosen.where(_holds(wanted.text))
     if wanted.parser:
         chosen = chosen.where(_sources.c.parser == wanted.parser)
     if wanted.active is not None:
@@ -284,6 +291,8 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
         )
     if wanted.source_id is not None:
         common &= _tasks.c.source_id == wanted.source_id
+    if wanted.source_text:
+        common &= _tasks.c.source_id.in_(sqlalchemy.select(_sources.c.id).where(_holds(wanted.source_text)))
     if wanted.group_id is not None:
         common &= _tasks.c.group_id == wanted.group_id
     if wanted.worker:
@@ -297,11 +306,22 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
         common &= (_tasks.c.created_at < wanted.created_to) & (_tasks.c.id < until)
     read = sqlalchemy.select(_tasks.c.id).where(common)
     statuses = [status for status in Status if not wanted.statuses or status in wanted.statuses]
+    if wanted.problems:
+        statuses = [status for status in statuses if status in (Status.FAILED, Status.CANCELLED)]
     if len(statuses) == len(Status) and not wanted.parser and not wanted.late:
         return [read]
-    return [
-        read.where(_tasks.c.status == status, *([_is_late(status, now)] if wanted.late else [])) for status in statuses
-    ]
+    return [read.where(_tasks.c.status == status, *_also(status, wanted, now)) for status in statuses]
+
+
+def _also(status: Status, wanted: TaskFilter, now: float) -> list[sqlalchemy.ColumnElement[bool]]:
+    is_asked = wanted.late or (wanted.problems and status is Status.CANCELLED)
+    return [_is_late(status, now)] if is_asked else []
+
+
+def _holds(text: str) -> sqlalchemy.ColumnElement[bool]:
+    """Whether `text` stands in the name or the address of a source."""
+    columns = (_sources.c.name, _sources.c.address)
+    return sqlalchemy.or_(*(column.icontains(text[:LIKE], autoescape=True) for column in columns))
 
 
 def _is_late(status: Status, now: float) -> sqlalchemy.ColumnElement[bool]:

@@ -148,6 +148,10 @@ class Service:
         """A task with its history; raises `NotFoundError`."""
         return _found(queries.task(self.engine(), task_id), f"there is no task {task_id}")
 
+    def tasks_of(self, ids: Sequence[UUID]) -> list[TaskRow]:
+        """Those of these tasks that there are."""
+        return queries.tasks_of(self.engine(), ids)
+
     def groups(self, wanted: GroupFilter, asked: Asked = FIRST_PAGE) -> Page[GroupRow]:
         """A page of groups, the newest first."""
         return queries.groups(self.engine(), wanted, asked)

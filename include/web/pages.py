@@ -48,6 +48,7 @@ class Pages:
         self._templates.filters |= {
             "time": said_time,
             "exact_time": exact_time,
+            "moment": moment,
             "duration": say_duration,
             "number": "{:,}".format,
         }
@@ -105,11 +106,16 @@ def told(error: Exception) -> tuple[int, str]:
     return 500, FAILED
 
 
-def said_time(at: datetime) -> str:
-    """`2026-11-26 13:05 UTC`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+def said_time(at: datetime, seconds: bool = False) -> str:
+    """`2026-11-26 13:05 UTC`, or with its seconds."""
+    return exact_time(at) if seconds else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def exact_time(at: datetime) -> str:
     """`2026-11-26 13:05:27 UTC`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def moment(seconds: float) -> datetime:
+    """A time that is kept as seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC)
