@@ -1,16 +1,20 @@
 """What librdkafka is told for a client, and what its errors mean for us. No value of an option stands in a message."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
 from include.common.errors import ConfigError, HeadraceError, TransientError
+from include.common.text import one_line
 from include.parser_tasks.settings import CONNECTION, KafkaSettings
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
+# Seconds until a fault that goes on is in the log once more.
+SAID_AGAIN = 60.0
 # What a connection that others use as well may say, and what is settled here all the same.
 _OURS = frozenset({"group.id", "error_callback", "error_cb", "stats_cb", "log_cb", "on_commit", "plugin.library.paths"})
 _REFUSED = frozenset(
@@ -32,12 +36,17 @@ _REFUSED = frozenset(
 class Faults:
     """What librdkafka says of its connections meanwhile: whether a broker refused us."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, bootstrap: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bootstrap, self._clock = bootstrap, clock
         self._refused: ConfigError | None = None
+        self._said: dict[int, float] = {}
 
     def __call__(self, error: KafkaError) -> None:
         """The client's `error_cb`."""
+        now, code = self._clock(), error.code()
+        if now - self._said.get(code, float("-inf")) >= SAID_AGAIN:
+            self._said[code] = now
+            log.warning("Kafka: %s", one_line(error.str()))
         found = meaning(error, self._bootstrap)
         if isinstance(found, ConfigError):
             self._refused = found
@@ -61,7 +70,10 @@ def made(kind: Callable[..., Client], settings: KafkaSettings, faults: Faults, o
     theirs = {name: value for name, value in settings.config.items() if name not in _OURS}
     whole = {
         "client.id": "headrace",
+        # Each attempt to connect would be a line; `Faults` says each fault once in a while.
+        "log_level": 2,
         "log.connection.close": False,
+        "reconnect.backoff.ms": 500,
         # Seconds, not minutes, until a topic that was made or has more partitions is seen.
         "topic.metadata.refresh.interval.ms": 10_000,
         **theirs,

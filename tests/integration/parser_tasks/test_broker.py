@@ -1,11 +1,14 @@
 """Kafka behind our interface: against Apache Kafka, and for what the demo needs against the demo broker as well."""
 
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack, closing
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from include.orchestration.paths import PROJECT
 from include.parser_tasks.broker import Consumer, OutgoingMessage, Producer
 from include.parser_tasks.broker_admin import Admin, Backlog
 from include.parser_tasks.settings import KafkaSettings
@@ -81,17 +84,17 @@ def test_what_is_sent_is_acknowledged_and_read_with_key_headers_and_time_in_the_
         assert values(each for each in found if each.key == b"key %d" % key) == list(range(key, 3000, 5))
 
 
-def test_what_was_not_committed_is_read_again_and_what_was_is_not(settings, topic):
-    Admin(settings).ensure_topics([topic])
-    Producer(settings).send(numbered(topic, range(10)), LONG)
-    with consumer_of(settings, topic) as consumer:
+def test_what_was_not_committed_is_read_again_and_what_was_is_not(real, topic):
+    Admin(real).ensure_topics([topic])
+    Producer(real).send(numbered(topic, range(10)), LONG)
+    with consumer_of(real, topic) as consumer:
         assert values(read(consumer, 4)) == [0, 1, 2, 3]
         assert values(read(consumer, 3, commit=False)) == [4, 5, 6]
-    with consumer_of(settings, topic) as consumer:
+    with consumer_of(real, topic) as consumer:
         assert values(read(consumer, 6)) == [4, 5, 6, 7, 8, 9]
         assert consumer.read(10, 0.2) == []
         consumer.commit()  # of nothing
-    assert Admin(settings).backlog("readers", topic) == Backlog(0, None)
+    assert Admin(real).backlog("readers", topic) == Backlog(0, None)
 
 
 def test_a_bulk_has_at_most_as_many_messages_as_asked_for_and_does_not_wait_for_more(real, topic):
@@ -185,6 +188,28 @@ def set_largest(settings, topic, size):
     client = AdminClient({"bootstrap.servers": settings.bootstrap})
     (waiting,) = client.incremental_alter_configs([wanted]).values()
     waiting.result()
+
+
+FORKED = """
+import os, sys
+from include.parser_tasks.broker import OutgoingMessage, Producer
+from include.parser_tasks.settings import KafkaSettings
+
+child = os.fork()
+sent = Producer(KafkaSettings(sys.argv[1])).send([OutgoingMessage(1, sys.argv[2], b"k", b"v")], 60.0)
+if not child:
+    os._exit(0 if sent[0].position else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not sent[0].position)
+"""
+
+
+def test_a_process_that_forks_after_the_import_sends_on_both_sides(real, topic):
+    Admin(real).ensure_topics([topic])
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKED, real.bootstrap, topic], cwd=PROJECT, timeout=LONG, check=False
+    )
+    assert ended.returncode == 0
+    assert Admin(real).backlog("readers", topic).lag == 2
 
 
 def test_a_second_member_takes_over_its_share_and_nothing_is_lost(settings, topic):

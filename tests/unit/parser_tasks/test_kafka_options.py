@@ -71,3 +71,13 @@ def test_a_broker_that_is_away_is_said_to_be_in_bounded_time():
     messages = [OutgoingMessage(name, "t", b"k", b"v") for name in ("one", "two")]
     away = "not acknowledged by Kafka at `127.0.0.1:1`"
     assert Producer(settings).send(messages, seconds=0.2) == [("one", None, away), ("two", None, away)]
+
+
+def test_a_fault_that_goes_on_is_in_the_log_once_a_minute(caplog):
+    now = [0.0]
+    faults = Faults(NOBODY, clock=lambda: now[0])
+    for now[0] in (0.0, 1.0, 59.0, 60.0):
+        faults(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+        faults(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+    assert caplog.messages == ["Kafka: 1/1 brokers are down", "Kafka: Connection refused"] * 2
+    assert faults.refused is None
