@@ -14,8 +14,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with running_postgres() as postgres, running_kafka() as kafka:
-            print(f"export HEADRACE_TEST_POSTGRES='{postgres}'\nexport HEADRACE_TEST_KAFKA='{kafka.bootstrap}'")
-            print("Ctrl-C ends them", file=sys.stderr, flush=True)
+            print(f"export HEADRACE_TEST_POSTGRES='{postgres}'")
+            print(f"export HEADRACE_TEST_KAFKA='{kafka.bootstrap}'", flush=True)
+            print("Ctrl-C ends them", file=sys.stderr)
             signal.pause()
     except KeyboardInterrupt:
         return 0

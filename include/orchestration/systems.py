@@ -5,7 +5,7 @@ names something of a system, that is a module's name.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Demo:
     `command` is what `python -m` starts; `{port}` in it and in `url` is a free port of loopback. DAGs find the URL in
     the environment under `variable`, and turn to it only where they have no address of their own. `addresses` has, for
     each DAG that the demo can serve, the variables by which a user gives it one. One without a `variable` has no
-    address: it works with what the others offer, whose variables are in its environment.
+    address: it works with what the others offer, whose variables are in its environment; `environment` has what its own
+    process is given besides, in which `{TOYS_DEMO}` stands for the address under that variable.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Demo:
     variable: str
     addresses: Mapping[str, tuple[str, ...]]
     url: str = "http://127.0.0.1:{port}"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if "demo" not in self.name:
@@ -35,6 +37,10 @@ class Demo:
     def url_at(self, port: int) -> str:
         """Where it answers then; "" where it has no address."""
         return self.url.replace("{port}", str(port)) if self.variable else ""
+
+    def environment_with(self, addresses: Mapping[str, str]) -> dict[str, str]:
+        """What its process is given of its own, by variable; `addresses` are those of the demos that are started."""
+        return {name: text.format_map(addresses) for name, text in self.environment.items()}
 
     def is_needed(self, environment: Mapping[str, str], dag_id: str | None = None) -> bool:
         """Whether `dag_id`, or any DAG that the demo can serve, is given no address in the user's `environment`."""

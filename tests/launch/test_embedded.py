@@ -226,7 +226,7 @@ def toys(monkeypatch):
     given = {"toys": ("TOYS_URL",)}
     demos = (
         Demo("demo-toys", ("toys", "{port}"), "TOYS_DEMO", given, url="127.0.0.1:{port}"),
-        Demo("demo-child", ("child",), "", given),
+        Demo("demo-child", ("child",), "", given, environment={"TOYS": "at {TOYS_DEMO}", "TOKEN": "demo"}),
     )
     system = System(name="toys", title="Toys", dags={"toys.py": ("toys",)}, demos=demos, fill="toys_fill")
     monkeypatch.setattr(systems, "SYSTEMS", (system,))
@@ -238,6 +238,8 @@ def test_a_demo_without_an_address_finds_those_of_the_others_in_its_environment(
     command, environment = started_processes["demo-child"]
     assert command == ["child"]
     assert running.demos == {"demo-toys": environment["TOYS_DEMO"], "demo-child": ""}
+    assert (environment["TOYS"], environment["TOKEN"]) == (f"at {environment['TOYS_DEMO']}", "demo")
+    assert "TOKEN" not in started_processes["demo-toys"][1].keys() | started_processes["scheduler"][1].keys()
     assert "" not in environment
     assert toys == [(environment["TOYS_DEMO"], ["demo-toys", "demo-child"])]
 

@@ -79,7 +79,8 @@ def start(home: Home, port: int, dag_id: str | None = None) -> Running:
     )
     try:
         for demo, its_port in demos:
-            processes.start(home, running, demo.name, demo.command_at(its_port), environment)
+            own = {**environment, **demo.environment_with(addresses)}
+            processes.start(home, running, demo.name, demo.command_at(its_port), own)
         services = ["api-server", "scheduler", "dag-processor", *(["triggerer"] if lasting else [])]
         for service in services:
             its_own = of_api_server(home, environment) if service == "api-server" else environment
