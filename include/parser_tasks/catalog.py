@@ -1,7 +1,6 @@
 """Sources, types of tasks and schedules are made, changed and deleted; what cannot be kept is refused."""
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -253,8 +252,8 @@ def _of_schedule(given: ScheduleGiven) -> dict[str, Any]:
 
 
 def _within(where: str, given: float, bounds: tuple[float, float]) -> float:
-    if not math.isfinite(given) or not bounds[0] <= given <= bounds[1]:
-        raise BadInputError(f"{where} is {given}; allowed is {bounds[0]:.0f} to {bounds[1]:.0f}")
+    if not bounds[0] <= given <= bounds[1]:
+        raise BadInputError(f"{where} is {shown(str(given))}; allowed is {bounds[0]:.0f} to {bounds[1]:.0f}")
     return given
 
 

@@ -126,6 +126,8 @@ def _create_of(
                 continue
             count = sqlalchemy.select(sqlalchemy.func.count())
             still_open = connection.scalar(count.select_from(due.where(_has_open()).subquery())) or 0
+            if not choice.only_due:
+                still_open = max(0, still_open - total)  # what was created here is open as well
             left = connection.scalar(count.select_from(due.where(~_has_open()).subquery())) or 0
             return Created(parser, groups, total, still_open, left, backlog + len(found))
 

@@ -189,13 +189,11 @@ def sources(engine: sqlalchemy.Engine, wanted: SourceFilter, asked: Asked = FIRS
         return page(_with_schedules(connection, rows), asked, by, counted(connection, chosen))
 
 
-def missing_sources(engine: sqlalchemy.Engine, ids: Collection[int]) -> list[int]:
-    """Those of these ids that no source has."""
+def switched_on(engine: sqlalchemy.Engine, ids: Collection[int]) -> dict[int, bool]:
+    """Whether each of these sources is, of those that there are."""
+    read = sqlalchemy.select(_sources.c.id, _sources.c.active).where(_sources.c.id.in_(ids))
     with answering("the sources"), engine.connect() as connection:
-        there = (
-            set(connection.scalars(sqlalchemy.select(_sources.c.id).where(_sources.c.id.in_(ids)))) if ids else set()
-        )
-    return sorted(set(ids) - there)
+        return {row.id: row.active for row in connection.execute(read)} if ids else {}
 
 
 def source(engine: sqlalchemy.Engine, source_id: int) -> SourceRow | None:
@@ -305,7 +303,8 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
         until = _first_id(wanted.created_to + SLACK)
         common &= (_tasks.c.created_at < wanted.created_to) & (_tasks.c.id < until)
     read = sqlalchemy.select(_tasks.c.id).where(common)
-    statuses = [status for status in Status if not wanted.statuses or status in wanted.statuses]
+    possible = (*OPEN, Status.CANCELLED) if wanted.late else Status
+    statuses = [status for status in possible if not wanted.statuses or status in wanted.statuses]
     if wanted.problems:
         statuses = [status for status in statuses if status in (Status.FAILED, Status.CANCELLED)]
     if len(statuses) == len(Status) and not wanted.parser and not wanted.late:

@@ -39,6 +39,8 @@ Row = TypeVar("Row")
 PATIENCE, KEPT = 8.0, 5.0
 # Tasks of one transaction, for which others wait.
 BATCH = 2000
+# The consumer group of a parser's workers, where they were given no other.
+WORKERS = "{}_parsers"
 NO_BROKER = "No Kafka broker is named (KAFKA_BOOTSTRAP_SERVERS or the connection `kafka_default`)."
 
 
@@ -72,10 +74,11 @@ class Dispatched:
 
 @dataclass(frozen=True)
 class Made:
-    """What a request created, by parser, and whether it was sent."""
+    """What a request created, by parser, and whether it was sent; `switched_off` are sources that it named in vain."""
 
     created: tuple[Created, ...]
     dispatched: Dispatched
+    switched_off: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,12 +263,14 @@ class Service:
         types = [each.name for each in self.task_types()]
         if task_type and task_type not in types:
             raise BadInputError(f"task_type is `{task_type[:60]}`; there are {quoted(tuple(types))}")
-        if missing := queries.missing_sources(self.engine(), source_ids):
+        switched_on = queries.switched_on(self.engine(), source_ids)
+        if missing := sorted(set(source_ids) - set(switched_on)):
             raise BadInputError(f"there are no sources {quoted(tuple(map(str, missing)))}")
         choice = Choice(tuple(source_ids), task_type, only_due, Cause.REQUEST)
         parsers = [parser] if parser else sorted(topics)
         made = creation.create(self.engine(), parsers, settings.backlog_limit, self.clock, choice)
-        return Made(tuple(made), self.dispatch())
+        off = tuple(each for each, is_on in switched_on.items() if not is_on)
+        return Made(tuple(made), self.dispatch(), off)
 
     def dispatch(self) -> Dispatched:
         """Send every task that is `created`; where that is not possible they wait, and it says why."""
@@ -330,7 +335,7 @@ class Service:
         try:
             with self._admin(kafka) as admin:
                 for parser, topic in kafka.topics.items():
-                    found.append(Topic(topic, parser, admin.groups_of(topic, [parser])))
+                    found.append(Topic(topic, parser, admin.groups_of(topic, [WORKERS.format(parser)])))
                 found.append(Topic(kafka.status_topic, "", admin.groups_of(kafka.status_topic, [kafka.group])))
         except HeadraceError as error:
             return Topics(self.clock(), tuple(found), str(error))

@@ -4,7 +4,7 @@ It stands before the routes, not on them: no route is open by forgetting, neithe
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,10 +54,19 @@ class Visitor:
 
 
 class Guard:
-    """Middleware that asks `access` before anything else, and puts the policy's headers on every answer."""
+    """Middleware that asks `access` before anything else, and puts the policy's headers on every answer.
 
-    def __init__(self, app: ASGIApp, access: Access, answer: Callable[[Request, Exception], Response]) -> None:
-        self._app, self._access, self._answer = app, access, answer
+    `changing` are the paths, without a slash at their end, at which a `GET` changes something too.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        answer: Callable[[Request, Exception], Response],
+        changing: Collection[str] = (),
+    ) -> None:
+        self._app, self._access, self._answer, self._changing = app, access, answer, changing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # the pages have none
@@ -92,7 +101,7 @@ class Guard:
         """Note who asks; an `HTTPException` where that is nobody, may not, or was sent here by another site's page."""
         user = await self._access.user_of(request)
         may_change = await run_in_threadpool(self._access.may_change, user)
-        if request.method in READING:
+        if request.method in READING and path_of(request.scope).rstrip("/") not in self._changing:
             if not await run_in_threadpool(self._access.may_read, user):
                 raise HTTPException(403, "You may not see this page: it takes the right to see its DAGs.")
         elif not may_change:

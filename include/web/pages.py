@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from include.common.durations import say_duration
 from include.common.errors import BadInputError, ConflictError, HeadraceError, NotFoundError
+from include.common.text import shown
 
 # Where Airflow mounts the pages, and where in our own folder they are.
 ROOT = "/headrace"
@@ -100,7 +101,7 @@ def told(error: Exception) -> tuple[int, str]:
         sentence = str(error).encode("utf-8", "backslashreplace").decode()  # JSON may bring half a surrogate pair
         return next(status for kind, status in STATUSES if isinstance(error, kind)), sentence
     if isinstance(error, RequestValidationError):
-        return 422, "; ".join(f"`{one['loc'][-1]}`: {one['msg']}" for one in error.errors())
+        return 422, "; ".join(f"`{shown(str(one['loc'][-1]))}`: {one['msg']}" for one in error.errors())
     if isinstance(error, HTTPException):
         return error.status_code, NOT_FOUND if error.detail == "Not Found" else str(error.detail)
     return 500, FAILED

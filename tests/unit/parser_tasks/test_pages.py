@@ -143,7 +143,7 @@ def test_the_overview_refreshes_by_itself_and_says_demo(client, world):
 def test_the_backlog_has_the_lag_of_each_group_and_the_tasks_of_each_parser(client, world):
     world.queued(2)
     found = rows(page(client, "/backlog", HTMX))
-    assert found[0] == ["rss_parser_tasks", "rss", "1,234", "0", "2", "0"]
+    assert found[0] == ["rss_parser_tasks", "rss_parsers", "1,234", "0", "2", "0"]
     assert [row[:3] for row in found][-1] == ["task_statuses", "parser_manager", "1,234"]
 
 

@@ -193,11 +193,14 @@ def test_groups_by_how_they_ended(world, mixed):
 def test_sources_with_their_schedules_and_last_tasks(world, mixed):
     page = queries.sources(world.engine, SourceFilter())
     assert [row.name for row in page.rows] == ["another", *(f"feed {number}" for number in range(6))]
-    last = [row.schedules[0].last for row in page.rows]
-    assert [each.id for each in last] == [row["id"] for row in [world.tasks()[-1], *world.tasks()[:-1]]]
-    failed = page.rows[4]
+    last = {row.name: row.schedules[0].last.id for row in page.rows}
+    assert last == {task["source_name"]: task["id"] for task in world.tasks()}
+    [failed] = [row for row in page.rows if row.schedules[0].last.id == mixed["failed"]]
     assert (failed.failures, failed.schedules[0].last.error) == (1, "it broke")
-    assert [row.name for row in queries.sources(world.engine, SourceFilter(failing=True)).rows] == ["feed 3", "feed 5"]
+    [expired] = [row for row in page.rows if row.schedules[0].last.id == mixed["expired"]]
+    assert queries.sources(world.engine, SourceFilter(failing=True)).rows == tuple(
+        sorted((failed, expired), key=lambda row: row.name)
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,4 +280,4 @@ def test_there_is_nothing(world):
     assert queries.tasks(world.engine, TaskFilter(), world.now).rows == ()
     assert queries.sources(world.engine, SourceFilter()).rows == ()
     assert queries.counts(world.engine) == []
-    assert queries.missing_sources(world.engine, [3, 1]) == [1, 3]
+    assert queries.switched_on(world.engine, [3, 1]) == queries.switched_on(world.engine, []) == {}
