@@ -1,5 +1,6 @@
 """What the page and the JSON API do with parser tasks; the same sentences for both."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -193,8 +194,9 @@ class Service:
         return Dictionary(dict(self.settings().kafka.topics), tuple(self.task_types()))
 
     def last_day(self, buckets: int = 48, parser: str = "") -> list[Bucket]:
-        """What became of the tasks of the last 24 hours, for a chart."""
-        return queries.last_day(self.engine(), self.clock(), buckets, parser)
+        """What became of the tasks of the last 24 hours, for a chart: its parts begin at round times of the day."""
+        width = queries.DAY / buckets
+        return queries.last_day(self.engine(), math.ceil(self.clock() / width) * width, buckets, parser)
 
     def counts(self) -> list[ParserCounts]:
         """How many tasks of each parser are in each status now."""

@@ -1,6 +1,7 @@
 """The pages of sources and of their schedules: the list, the dialogs, the switches."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
@@ -162,7 +163,10 @@ def _add_schedules(router: APIRouter, pages: Pages, service: Service) -> None:
     def create_now(request: Request, schedule_id: PathId) -> Response:
         schedule = service.schedule(schedule_id)
         only = [schedule.source_id]
-        return said(request, pages, service.create_and_dispatch(schedule.parser, schedule.task_type, only, False))
+        made = service.create_and_dispatch(schedule.parser, schedule.task_type, only, only_due=False)
+        if not any(each.tasks for each in made.created) and any(each.still_open for each in made.created):
+            raise ConflictError("No task was created: the last one is still open.")
+        return said(request, pages, replace(made, created=tuple(replace(each, still_open=0) for each in made.created)))
 
     @router.get("/schedules/{schedule_id}/delete")
     def ask_to_delete(request: Request, schedule_id: PathId) -> Response:
@@ -192,7 +196,8 @@ def _schedule_dialog(
         values |= {"title": f"When is {of.source_name} read: {of.task_type}", "schedule_id": of.id, "task_types": {}}
     else:
         has = {each.task_type for each in of.schedules}
-        types = {each.name: each.title for each in service.task_types() if each.name not in has}
+        known = sorted(service.task_types(), key=lambda each: each.id)  # the usual one was there first
+        types = {each.name: each.title for each in known if each.name not in has}
         values |= {"title": f"When is {of.name} read?", "schedule_id": None, "task_types": types}
     return pages.render(request, "schedule_form.html", values, status, **headers)
 

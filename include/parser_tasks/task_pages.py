@@ -74,7 +74,7 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
     @router.get("/tasks/all/{action}")
     def ask_of_all(request: Request, action: Action, query: Query) -> Response:
         matching, fit = _count(service, query.wanted()), _count(service, query.wanted(), action)
-        told = [f"{_many(matching)} match, and {_many(fit)} of them can be {PAST[action]}."]
+        told = [f"{_many(matching)} match; {_many(fit, named=False)} of them can be {PAST[action]}."]
         if fit.is_more:
             told.append(f"The newest {MOST_IDS:,} are taken at once; do it again for the rest.")
         values = {"title": QUESTIONS[action][0].format(_many(fit)), "sentences": [*told, QUESTIONS[action][1]]}
@@ -172,9 +172,9 @@ def _count(service: Service, wanted: TaskFilter, action: Action | None = None) -
     return service.tasks(wanted, Asked(1))
 
 
-def _many(found: Page[Any]) -> str:
-    what = "task" if found.total == 1 else "tasks"
-    return f"more than {found.total:,} {what}" if found.is_more else f"{found.total:,} {what}"
+def _many(found: Page[Any], *, named: bool = True) -> str:
+    what = (" task" if found.total == 1 else " tasks") if named else ""
+    return f"more than {found.total:,}{what}" if found.is_more else f"{found.total:,}{what}"
 
 
 def _told(found: Bulk) -> list[str]:
