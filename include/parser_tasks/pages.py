@@ -13,7 +13,7 @@ from include.parser_tasks.chart import draw
 from include.parser_tasks.models import Cause
 from include.parser_tasks.paging import Asked
 from include.parser_tasks.queries import GroupFilter, SourceFilter
-from include.parser_tasks.service import Service, Topics
+from include.parser_tasks.service import WORKERS, Service, Topics
 from include.parser_tasks.settings import KafkaSettings
 from include.parser_tasks.task_pages import choices_of, said
 from include.parser_tasks.task_query import Cursor, Text, turned
@@ -103,7 +103,7 @@ def _lines(kafka: KafkaSettings, topics: Topics) -> list[tuple[str, str, Mapping
     """Each topic with its parser ("" for the statuses) and the lag of its groups, None where it is not known."""
     known = {topic.name: topic.groups for topic in topics.topics}
     there = [
-        *((topic, parser, parser) for parser, topic in kafka.topics.items()),
+        *((topic, parser, WORKERS.format(parser)) for parser, topic in kafka.topics.items()),
         (kafka.status_topic, "", kafka.group),
     ]
     return [(topic, parser, known.get(topic) or {group: None}) for topic, parser, group in there]

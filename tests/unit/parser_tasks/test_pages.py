@@ -152,7 +152,7 @@ def test_a_broker_that_is_away_is_a_sentence_and_the_rest_stays(client, world, b
     world.queued()
     tree = page(client, "/backlog", HTMX)
     assert "Kafka at `kafka:9092` did not answer" in text_of(tree.find(".//p[@class='need']"))
-    assert rows(tree)[0] == ["rss_parser_tasks", "rss", "unknown", "0", "1", "0"]
+    assert rows(tree)[0] == ["rss_parser_tasks", "rss_parsers", "unknown", "0", "1", "0"]
 
 
 def test_the_chart_has_a_sentence_and_a_table_for_those_who_do_not_see_it(client, world):
