@@ -132,6 +132,38 @@ SYSTEMS: tuple[System, ...] = (
         libraries=("aiohttp", "pandas"),
         modules=("include.orchestration.enrichment.report", "include.orchestration.enrichment.tasks"),
     ),
+    System(
+        name="parser_tasks",
+        title="Parser tasks",
+        dags={
+            "parser_tasks_create.py": ("parser_tasks_create",),
+            "parser_tasks_cancel_expired.py": ("parser_tasks_cancel_expired",),
+            "parser_task_statuses.py": ("parser_task_statuses",),
+        },
+        models="include.parser_tasks.tables",
+        settings=(
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "AIRFLOW_CONN_KAFKA_DEFAULT",
+            "KAFKA_HOST",
+            "KAFKA_PORT",
+            "RSS_PARSER_TASKS_TOPIC",
+            "VK_PARSER_TASKS_TOPIC",
+            "YOUTUBE_PARSER_TASKS_TOPIC",
+            "DEFAULT_PAGINATION_SIZE",
+            "KAFKA_DEFAULT_BULK_SIZE",
+            "KAFKA_DEFAULT_BULK_TIMEOUT",
+            "KAFKA_HEARTBEAT_INTERVAL_MS",
+            "KAFKA_MAX_REQUEST_SIZE",
+            "KAFKA_PARTITIONS",
+            "KAFKA_SESSION_TIMEOUT_MS",
+            "KAFKA_TASKS_CONSUMER_GROUP",
+            "KAFKA_TASK_STATUS_TOPIC",
+            "KAFKA_WORKERS_ENABLED",
+            "PARSER_TASKS_BACKLOG_LIMIT",
+        ),
+        libraries=("confluent_kafka", "croniter"),
+        modules=("include.orchestration.parser_tasks.tasks",),
+    ),
 )
 
 # What `make run` and `make trigger` run where no DAG is named.

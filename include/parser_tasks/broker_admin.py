@@ -57,6 +57,10 @@ class Admin:
         times = [self._sent_at(TopicPartition(topic, number, first)) for number, (first, lag) in unread.items() if lag]
         return Backlog(sum(lag for _, lag in unread.values()), min(times, default=None))
 
+    def lag(self, group: str, topic: str) -> int:
+        """How many messages of the topic the group has not read; 0 where there is no such topic."""
+        return sum(lag for _, lag in self._unread(group, self._partitions(topic)).values())
+
     def groups_of(self, topic: str, known: Iterable[str] = ()) -> Mapping[str, int]:
         """The lag of each group that has committed something of the topic, and of those that are `known`.
 

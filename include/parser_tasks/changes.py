@@ -16,13 +16,15 @@ from sqlalchemy import JSON, BigInteger, Boolean, Float, Integer, String, Text, 
 from include.common.database import transaction
 from include.common.recordset import Types, recordset, rows
 from include.parser_tasks.models import ENDED, Reason, Status
-from include.parser_tasks.tables import RefusalTotal, Source, Task, TaskEvent, TaskGroup, TaskTotal
+from include.parser_tasks.tables import Source, StatusTotal, Task, TaskEvent, TaskGroup, TaskTotal
 
 LOCK = int.from_bytes(b"parsers")  # any number that nobody else takes
 TIME = Float(53)
+# The result of a status message that changed a task.
+APPLIED = "applied"
 
-_tasks, _groups, _sources, _events, _totals, _refusals = (
-    cast(sqlalchemy.Table, model.__table__) for model in (Task, TaskGroup, Source, TaskEvent, TaskTotal, RefusalTotal)
+_tasks, _groups, _sources, _events, _totals, _results_of_messages = (
+    cast(sqlalchemy.Table, model.__table__) for model in (Task, TaskGroup, Source, TaskEvent, TaskTotal, StatusTotal)
 )
 _CHANGED: Types = {
     "status": String(),
@@ -137,7 +139,7 @@ class Changes:
     _of_sources: dict[int, _SourceResult] = field(default_factory=dict)
     _moved: dict[tuple[str, int, str], _Total] = field(default_factory=dict)
     _events: list[Event] = field(default_factory=list)
-    _refused: Counter[str] = field(default_factory=Counter)
+    _messages: Counter[str] = field(default_factory=Counter)
 
     def hold(self, ids: Iterable[UUID]) -> dict[UUID, HeldTask]:
         """Those of these tasks that there are."""
@@ -177,10 +179,10 @@ class Changes:
         self._moved.setdefault((parser, task_type_id, Status.CREATED), _Total()).reached += count
 
     def note(self, event: Event) -> None:
-        """Keep what happened; a refusal is counted as well."""
+        """Keep what happened; what came of a status message is counted as well."""
         self._events.append(event)
-        if event.refused:
-            self._refused[event.refused] += 1
+        if event.offset is not None:
+            self._messages[event.refused or APPLIED] += 1
 
     def _count(self, task: HeldTask, status: Status) -> _Total:
         return self._moved.setdefault((task.parser, task.task_type_id, status), _Total())
@@ -257,8 +259,9 @@ class Changes:
         ]
         keys = ("parser", "task_type_id", "status")
         self._add(_totals, "moved", _TOTAL, keys, ("reached", "left", "seconds"), moved)
-        refused = [{"reason": reason, "count": count} for reason, count in self._refused.items()]
-        self._add(_refusals, "refused", {"reason": String(), "count": Integer()}, ("reason",), ("count",), refused)
+        came_to = [{"result": result, "count": count} for result, count in self._messages.items()]
+        types: Types = {"result": String(), "count": Integer()}
+        self._add(_results_of_messages, "came_to", types, ("result",), ("count",), came_to)
 
     def _add(
         self,

@@ -4,6 +4,7 @@ from typing import cast
 
 import sqlalchemy
 
+from include.common.database import answering
 from include.parser_tasks.changes import Event, changing
 from include.parser_tasks.models import Reason, Status
 from include.parser_tasks.tables import Task, is_open
@@ -24,6 +25,13 @@ def cutoff(now: float, oldest_unread: float | None, known: bool = True) -> float
     if known and oldest_unread is None:
         return now
     return max(now - PATIENCE, min(now, oldest_unread or 0.0))
+
+
+def open_past(engine: sqlalchemy.Engine, until: float) -> bool:
+    """Whether there is an open task with a deadline of `until` or before."""
+    late = sqlalchemy.select(_tasks.c.id).where(is_open(_tasks.c.status), _tasks.c.deadline_at <= until).limit(1)
+    with answering("the tasks that are late"), engine.connect() as connection:
+        return connection.execute(late).first() is not None
 
 
 def cancel_expired(engine: sqlalchemy.Engine, until: float, now: float) -> int:

@@ -47,19 +47,21 @@ class Published:
 
 
 def publish(
-    engine: sqlalchemy.Engine, sender: Sender, topics: Mapping[str, str], clock: Callable[[], float]
+    engine: sqlalchemy.Engine, connected: Callable[[], Sender], topics: Mapping[str, str], clock: Callable[[], float]
 ) -> Published:
     """Send every `created` task that is not late, the urgent first; one process does so at a time.
 
+    `connected` is asked for a sender where there is something to send.
     Raises `TransientError` where some were not acknowledged: these stay `created`, the others are `queued`.
     """
     with _turn(engine, clock) as mine:
         if not mine():
             return Published(elsewhere=True)
-        total = 0
+        total, sender = 0, None
         while batch := _outgoing(engine, topics, clock()):
             if not mine():  # too slow: somebody else has gone on
                 break
+            sender = sender or connected()
             sent = sender.send(batch, PATIENCE)
             total += _mark(engine, sent, clock())
             if failed := [each for each in sent if each.position is None]:

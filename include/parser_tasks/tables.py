@@ -78,7 +78,7 @@ class TaskType(Base):
 
     id: Mapped[int] = mapped_column(BIG, primary_key=True)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH), unique=True)
-    title: Mapped[str] = mapped_column(Text, server_default="")
+    title: Mapped[str] = mapped_column(Text, server_default=text("''"))
 
 
 class SourceTaskType(Base):
@@ -170,12 +170,12 @@ class Task(Base):
     queued_at: Mapped[float] = mapped_column(Float(53), server_default="0")
     started_at: Mapped[float] = mapped_column(Float(53), server_default="0")
     ended_at: Mapped[float] = mapped_column(Float(53), server_default="0")
-    topic: Mapped[str] = mapped_column(String(TOPIC_LENGTH), server_default="")
+    topic: Mapped[str] = mapped_column(String(TOPIC_LENGTH), server_default=text("''"))
     partition: Mapped[int | None] = mapped_column(Integer)
     offset: Mapped[int | None] = mapped_column(BigInteger)
-    worker: Mapped[str] = mapped_column(String(NAME_LENGTH), server_default="")
-    error: Mapped[str] = mapped_column(Text, server_default="")
-    reason: Mapped[str] = mapped_column(String(REASON_LENGTH), server_default="")
+    worker: Mapped[str] = mapped_column(String(NAME_LENGTH), server_default=text("''"))
+    error: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    reason: Mapped[str] = mapped_column(String(REASON_LENGTH), server_default=text("''"))
     statistics: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
@@ -194,9 +194,9 @@ class TaskEvent(Base):
     at: Mapped[float] = mapped_column(Float(53))
     status: Mapped[str] = mapped_column(String(STATUS_LENGTH))
     attempt: Mapped[int | None] = mapped_column(Integer)
-    refused: Mapped[str] = mapped_column(String(REASON_LENGTH), server_default="")
-    actor: Mapped[str] = mapped_column(String(NAME_LENGTH), server_default="")
-    detail: Mapped[str] = mapped_column(Text, server_default="")
+    refused: Mapped[str] = mapped_column(String(REASON_LENGTH), server_default=text("''"))
+    actor: Mapped[str] = mapped_column(String(NAME_LENGTH), server_default=text("''"))
+    detail: Mapped[str] = mapped_column(Text, server_default=text("''"))
     partition: Mapped[int | None] = mapped_column(Integer)
     offset: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -214,10 +214,10 @@ class TaskTotal(Base):
     seconds: Mapped[float] = mapped_column(Float(53))
 
 
-class RefusalTotal(Base):
-    """How many status messages were refused for a reason; never falls."""
+class StatusTotal(Base):
+    """How many status messages came to a result: applied, or refused for a reason; never falls."""
 
-    __tablename__ = "refusal_totals"
+    __tablename__ = "status_totals"
 
-    reason: Mapped[str] = mapped_column(String(REASON_LENGTH), primary_key=True)
+    result: Mapped[str] = mapped_column(String(REASON_LENGTH), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)

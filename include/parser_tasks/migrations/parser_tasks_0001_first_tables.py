@@ -13,10 +13,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "refusal_totals",
-        sqlalchemy.Column("reason", sqlalchemy.String(length=40), nullable=False),
+        "status_totals",
+        sqlalchemy.Column("result", sqlalchemy.String(length=40), nullable=False),
         sqlalchemy.Column("count", sqlalchemy.BigInteger(), nullable=False),
-        sqlalchemy.PrimaryKeyConstraint("reason", name=op.f("refusal_totals_pkey")),
+        sqlalchemy.PrimaryKeyConstraint("result", name=op.f("status_totals_pkey")),
     )
     op.create_table(
         "sources",
@@ -40,9 +40,11 @@ def upgrade() -> None:
         sqlalchemy.Column("at", sqlalchemy.Float(precision=53), nullable=False),
         sqlalchemy.Column("status", sqlalchemy.String(length=20), nullable=False),
         sqlalchemy.Column("attempt", sqlalchemy.Integer(), nullable=True),
-        sqlalchemy.Column("refused", sqlalchemy.String(length=40), server_default="", nullable=False),
-        sqlalchemy.Column("actor", sqlalchemy.String(length=200), server_default="", nullable=False),
-        sqlalchemy.Column("detail", sqlalchemy.Text(), server_default="", nullable=False),
+        sqlalchemy.Column(
+            "refused", sqlalchemy.String(length=40), server_default=sqlalchemy.text("''"), nullable=False
+        ),
+        sqlalchemy.Column("actor", sqlalchemy.String(length=200), server_default=sqlalchemy.text("''"), nullable=False),
+        sqlalchemy.Column("detail", sqlalchemy.Text(), server_default=sqlalchemy.text("''"), nullable=False),
         sqlalchemy.Column("partition", sqlalchemy.Integer(), nullable=True),
         sqlalchemy.Column("offset", sqlalchemy.BigInteger(), nullable=True),
         sqlalchemy.PrimaryKeyConstraint("id", name=op.f("task_events_pkey")),
@@ -54,7 +56,7 @@ def upgrade() -> None:
         "task_types",
         sqlalchemy.Column("id", sqlalchemy.BigInteger().with_variant(sqlalchemy.Integer(), "sqlite"), nullable=False),
         sqlalchemy.Column("name", sqlalchemy.String(length=200), nullable=False),
-        sqlalchemy.Column("title", sqlalchemy.Text(), server_default="", nullable=False),
+        sqlalchemy.Column("title", sqlalchemy.Text(), server_default=sqlalchemy.text("''"), nullable=False),
         sqlalchemy.PrimaryKeyConstraint("id", name=op.f("task_types_pkey")),
         sqlalchemy.UniqueConstraint("name", name=op.f("task_types_name_key")),
     )
@@ -164,12 +166,14 @@ def upgrade() -> None:
         sqlalchemy.Column("queued_at", sqlalchemy.Float(precision=53), server_default="0", nullable=False),
         sqlalchemy.Column("started_at", sqlalchemy.Float(precision=53), server_default="0", nullable=False),
         sqlalchemy.Column("ended_at", sqlalchemy.Float(precision=53), server_default="0", nullable=False),
-        sqlalchemy.Column("topic", sqlalchemy.String(length=249), server_default="", nullable=False),
+        sqlalchemy.Column("topic", sqlalchemy.String(length=249), server_default=sqlalchemy.text("''"), nullable=False),
         sqlalchemy.Column("partition", sqlalchemy.Integer(), nullable=True),
         sqlalchemy.Column("offset", sqlalchemy.BigInteger(), nullable=True),
-        sqlalchemy.Column("worker", sqlalchemy.String(length=200), server_default="", nullable=False),
-        sqlalchemy.Column("error", sqlalchemy.Text(), server_default="", nullable=False),
-        sqlalchemy.Column("reason", sqlalchemy.String(length=40), server_default="", nullable=False),
+        sqlalchemy.Column(
+            "worker", sqlalchemy.String(length=200), server_default=sqlalchemy.text("''"), nullable=False
+        ),
+        sqlalchemy.Column("error", sqlalchemy.Text(), server_default=sqlalchemy.text("''"), nullable=False),
+        sqlalchemy.Column("reason", sqlalchemy.String(length=40), server_default=sqlalchemy.text("''"), nullable=False),
         sqlalchemy.Column("statistics", sqlalchemy.JSON(), nullable=False),
         sqlalchemy.ForeignKeyConstraint(
             ["group_id"], ["task_groups.id"], name=op.f("tasks_group_id_fkey"), ondelete="CASCADE"
@@ -273,4 +277,4 @@ def downgrade() -> None:
 
     op.drop_table("task_events")
     op.drop_table("sources")
-    op.drop_table("refusal_totals")
+    op.drop_table("status_totals")

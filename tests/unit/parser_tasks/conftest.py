@@ -28,7 +28,7 @@ TABLES = (
     "source_task_types",
     "sources",
     "task_totals",
-    "refusal_totals",
+    "status_totals",
     "leases",
 )
 COUNTED = ("done", "failed", "cancelled")
@@ -94,7 +94,7 @@ class World:
 
     def publish(self) -> outbox.Published:
         """Send what is created."""
-        return outbox.publish(self.engine, self.kafka, TOPICS, self.clock)
+        return outbox.publish(self.engine, lambda: self.kafka, TOPICS, self.clock)
 
     def queued(self, count: int = 1, **of_type: Any) -> list[UUID]:
         """So many tasks that wait for a worker, each of a source of its own."""
@@ -147,7 +147,9 @@ class World:
 
     def refusals(self) -> dict[str, int]:
         """How many messages were refused, by reason."""
-        return {row["reason"]: row["count"] for row in self.rows(tables.RefusalTotal)}
+        found = {row["result"]: row["count"] for row in self.rows(tables.StatusTotal)}
+        found.pop("applied", None)
+        return found
 
     def check_counts(self) -> None:
         """Every group counts what its tasks are, and so do the totals."""

@@ -62,7 +62,7 @@ def test_late_tasks_and_parsers_without_a_topic_are_not_sent(world):
     world.now += 60
     assert world.publish().sent == 0
     world.now = NOON
-    assert outbox.publish(world.engine, world.kafka, {"vk": "vk"}, world.clock).sent == 0
+    assert outbox.publish(world.engine, lambda: world.kafka, {"vk": "vk"}, world.clock).sent == 0
     assert world.statuses() == ["created"]
 
 
@@ -104,7 +104,7 @@ def test_one_sends_at_a_time(world):
 
     class During(Kafka):
         def send(self, messages, seconds):
-            assert outbox.publish(world.engine, Kafka(), TOPICS, world.clock) == outbox.Published(elsewhere=True)
+            assert outbox.publish(world.engine, Kafka, TOPICS, world.clock) == outbox.Published(elsewhere=True)
             return super().send(messages, seconds)
 
     world.kafka = During()
