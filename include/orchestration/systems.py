@@ -108,6 +108,20 @@ class System:
         return list(dict.fromkeys([*addresses, *self.settings]))
 
 
+# By which of these a user names brokers; the demos of the parser tasks are for whoever names none.
+_BROKERS = dict.fromkeys(
+    ("parser_tasks_create", "parser_tasks_cancel_expired", "parser_task_statuses"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_HOST", "KAFKA_PORT", "AIRFLOW_CONN_KAFKA_DEFAULT"),
+)
+_OF_DEMO_WORKER = {
+    "KAFKA_BOOTSTRAP_SERVERS": "{HEADRACE_DEMO_KAFKA}",
+    "KAFKA_WORKER_OPTIONS": '{{"session.timeout.ms": 6000}}',
+    "VK_API_URL": "{HEADRACE_DEMO_SOURCES}",
+    "VK_ACCESS_TOKEN": "demo",
+    "YOUTUBE_API_URL": "{HEADRACE_DEMO_SOURCES}/youtube/v3",
+    "YOUTUBE_API_KEY": "demo",
+}
+
 SYSTEMS: tuple[System, ...] = (
     System(
         name="enrichment",
@@ -140,12 +154,36 @@ SYSTEMS: tuple[System, ...] = (
             "parser_tasks_cancel_expired.py": ("parser_tasks_cancel_expired",),
             "parser_task_statuses.py": ("parser_task_statuses",),
         },
+        demos=(
+            Demo(
+                name="demo-kafka",
+                command=("include.demo_broker", "--port", "{port}"),
+                variable="HEADRACE_DEMO_KAFKA",
+                addresses=_BROKERS,
+                url="127.0.0.1:{port}",
+            ),
+            Demo(
+                name="demo-sources",
+                command=("include.demo_sources", "--port", "{port}"),
+                variable="HEADRACE_DEMO_SOURCES",
+                addresses=_BROKERS,
+            ),
+            *(
+                Demo(
+                    name=f"demo-worker-{parser}",
+                    command=("include.parser_tasks.worker", parser),
+                    variable="",
+                    addresses=_BROKERS,
+                    environment=_OF_DEMO_WORKER,
+                )
+                for parser in ("rss", "vk", "youtube")
+            ),
+        ),
         models="include.parser_tasks.tables",
+        fill="include.orchestration.parser_tasks.demo",
+        page=Page("parser-manager", "include.orchestration.parser_tasks.pages"),
+        measure="include.orchestration.parser_tasks.metrics",
         settings=(
-            "KAFKA_BOOTSTRAP_SERVERS",
-            "AIRFLOW_CONN_KAFKA_DEFAULT",
-            "KAFKA_HOST",
-            "KAFKA_PORT",
             "RSS_PARSER_TASKS_TOPIC",
             "VK_PARSER_TASKS_TOPIC",
             "YOUTUBE_PARSER_TASKS_TOPIC",

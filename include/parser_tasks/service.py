@@ -279,14 +279,19 @@ class Service:
         kafka = self.settings().kafka
         if not kafka.bootstrap:
             return Dispatched(waiting=NO_BROKER)
+        producers: list[Sender] = []
+
+        def connected() -> outbox.Sender:
+            producers.append(self.producer(kafka))
+            return _Hasty(producers[-1])
+
         try:
-            producer = self.producer(kafka)
-            try:
-                found = outbox.publish(self.engine(), _Hasty(producer), kafka.topics, self.clock)
-            finally:
-                producer.close()
+            found = outbox.publish(self.engine(), connected, kafka.topics, self.clock)
         except HeadraceError as error:
             return Dispatched(waiting=str(error))
+        finally:
+            for producer in producers:
+                producer.close()
         return Dispatched(found.sent, "Somebody else is sending them now." if found.elsewhere else "")
 
     def cancel_expired(self) -> Expired:
