@@ -8,7 +8,8 @@
     }
   };
   const makeFormat = (timeZone) => {
-    const parts = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+    const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+    const parts = { year: "numeric", month: "2-digit", day: "2-digit", ...clock };
     return new Intl.DateTimeFormat("en", { ...parts, timeZone, timeZoneName: "shortOffset" });
   };
   let format;
@@ -20,15 +21,15 @@
     }
   };
 
-  const say = (at) => {
+  const say = (at, seconds) => {
     const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, value]));
     const zone = part.timeZoneName.replace(/^GMT(\+0)?$/, "UTC").replace("GMT", "UTC");
-    return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute} ${zone}`;
+    return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}${seconds ? `:${part.second}` : ""} ${zone}`;
   };
   // What is right already is left alone: each change calls the observer once more.
   const sayAll = () => {
     for (const time of document.querySelectorAll("time[datetime]")) {
-      const said = say(new Date(time.dateTime));
+      const said = say(new Date(time.dateTime), "seconds" in time.dataset);
       if (time.textContent !== said) time.textContent = said;
     }
   };
