@@ -199,7 +199,7 @@ SYSTEMS: tuple[System, ...] = (
             "KAFKA_WORKERS_ENABLED",
             "PARSER_TASKS_BACKLOG_LIMIT",
         ),
-        libraries=("confluent_kafka", "croniter"),
+        libraries=("confluent_kafka.admin", "croniter"),
         modules=("include.orchestration.parser_tasks.tasks",),
     ),
 )

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 30.0
 # Seconds: between two looks at whether a broker has refused us, and without a message until a bulk counts as read.
 SLICE, LULL = 1.0, 0.1
+# Seconds that a group takes to give its members their partitions, all of which are there.
+JOINING = 10.0
 # A commit by somebody who is no longer a member: the messages are given to another one, who reads them again.
 _FENCED = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
@@ -172,14 +174,27 @@ class Consumer:
             "max.poll.interval.ms": max(960_000, settings.session_ms),
         }
         self._client = made(confluent_kafka.Consumer, settings, self._faults, options)
-        self._client.subscribe([topic])
+        self._is_member, self._joins_by = False, time.monotonic() + settings.session_ms / 1000 + JOINING
+        self._client.subscribe([topic], on_assign=self._has_joined)
+
+    def _has_joined(self, *_given: Any) -> None:
+        """Called by librdkafka when the group has given us our partitions, be it none."""
+        self._is_member = True
 
     def read(self, most: int, seconds: float) -> list[Incoming]:
         """Up to `most` messages: what is there once one came, but for no longer than `seconds`; [] where none came.
 
+        A member that joins waits besides until it has its partitions: those of a member that vanished are given away
+        when that one's session is over. An end after `seconds` would be the next one's vanished member.
         Whoever cannot use what came closes the consumer without a commit: another one reads it again.
         """
-        ends = time.monotonic() + seconds
+        while not (found := self._read(most, time.monotonic() + seconds)):
+            self._check_answers()
+            if self._is_member or time.monotonic() >= self._joins_by:
+                break
+        return found
+
+    def _read(self, most: int, ends: float) -> list[Incoming]:
         self._faults.forget()
         found: list[Incoming] = []
         while len(found) < most and (left := ends - time.monotonic()) > 0:
@@ -189,8 +204,6 @@ class Consumer:
                 break
             if not found and self._faults.refused:
                 raise self._faults.refused
-        if not found:
-            self._check_answers()
         return found
 
     def commit(self) -> None:

@@ -12,6 +12,8 @@ from include.common.text import shown
 CONNECTION = "kafka_default"
 # Where the launcher says that its demo broker is; taken only where a user names no brokers.
 DEMO = "HEADRACE_DEMO_KAFKA"
+# Milliseconds: the demo broker keeps a member that has left until its session is over.
+DEMO_SESSION = 6_000
 # Parser type -> its topic, where the environment says no other.
 TOPICS = {"rss": "rss_parser_tasks", "vk": "vk_parser_tasks", "youtube": "youtube_parser_tasks"}
 # Besides `<NAME>_PARSER_TASKS_TOPIC`.
@@ -90,7 +92,7 @@ def from_environment(environment: Mapping[str, str], connection_extra: Mapping[s
         bulk_seconds=_number(given, "KAFKA_DEFAULT_BULK_TIMEOUT", 10_000) / 1000,
         max_request_size=_number(given, "KAFKA_MAX_REQUEST_SIZE", 1_048_576),
         heartbeat_ms=_number(given, "KAFKA_HEARTBEAT_INTERVAL_MS", 5_000),
-        session_ms=_number(given, "KAFKA_SESSION_TIMEOUT_MS", 45_000),
+        session_ms=_number(given, "KAFKA_SESSION_TIMEOUT_MS", DEMO_SESSION if demo else 45_000),
         partitions=_number(given, "KAFKA_PARTITIONS", 3),
         demo=demo,
     )

@@ -29,4 +29,4 @@ def test_the_pages_are_built_only_where_they_are_asked_for(tmp_path):
         [sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=False, timeout=120
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines()[-2:] == ["", "/headrace/csv /headrace"]
+    assert ended.stdout.splitlines()[-2:] == ["", "/headrace/csv /headrace/parser-manager /headrace"]

@@ -23,7 +23,7 @@ TOY = System(
 
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch):
-    monkeypatch.setattr(systems, "SYSTEMS", (*systems.SYSTEMS, TOY))
+    monkeypatch.setattr(systems, "SYSTEMS", (systems.system_of("csv_processing"), TOY))
 
 
 def test_the_dags_of_a_file_are_listed_when_they_are_asked_for(monkeypatch):

@@ -49,7 +49,7 @@ def fill(environment: Mapping[str, str], demos: Collection[str]) -> None:
     for wanted in SOURCES:
         address = wanted.address.replace("{url}", environment[VARIABLE])
         given = SourceGiven(wanted.name, wanted.parser, address, MARK, active=True)
-        every = ScheduleGiven(LATEST, "1 minute", deadline_seconds=wanted.deadline_seconds)
+        every = ScheduleGiven(LATEST, "* * * * *", deadline_seconds=wanted.deadline_seconds)
         if wanted.name in there:
             catalog.change_source(there[wanted.name].id, given)
         else:

@@ -97,12 +97,12 @@ class World:
         return outbox.publish(self.engine, lambda: self.kafka, TOPICS, self.clock)
 
     def queued(self, count: int = 1, **of_type: Any) -> list[UUID]:
-        """So many tasks that wait for a worker, each of a source of its own."""
+        """So many tasks that wait for a worker, each of a source of its own, by the sources' names."""
         for number in range(count):
             self.source(f"feed {number}", **of_type)
         self.create()
         self.publish()
-        return [row["id"] for row in self.tasks()]
+        return [row["id"] for row in sorted(self.tasks(), key=lambda row: row["source_name"])]
 
     def message(self, value: bytes | None) -> Incoming:
         """A status message as it is read."""
