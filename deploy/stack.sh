@@ -8,6 +8,7 @@ die() { echo "error: $*" >&2; exit 1; }
 
 compose() {
   if profile monitoring; then export STATSD_ON=True; fi
+  if profile kafka && [[ -z $(setting KAFKA_BOOTSTRAP_SERVERS) ]]; then export KAFKA_BOOTSTRAP_SERVERS=kafka:9092; fi
   pass_on
   docker compose --env-file .env --env-file "$ENV_LOCAL" "$@"
 }

@@ -166,7 +166,8 @@ class KafkaLine:
         self, bootstrap: str, topic: str, status_topic: str, group: str, options: Mapping[str, Any] | None = None
     ) -> None:
         self._status_topic = status_topic
-        common = {"bootstrap.servers": bootstrap, "error_cb": Heard(), **(options or {})}
+        name = socket.gethostname()  # by which the health check finds this worker in its group
+        common = {"bootstrap.servers": bootstrap, "client.id": name, "error_cb": Heard(), **(options or {})}
         reading = {
             "group.id": group,
             "enable.auto.commit": False,

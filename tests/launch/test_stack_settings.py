@@ -6,12 +6,17 @@ import subprocess
 import pytest
 import yaml
 
+from include.launch.stack.preflight import SECRETS
 from include.launch.stack.settings import CHECKS, problems
 from include.orchestration.paths import PROJECT
+from include.orchestration.systems import SYSTEMS
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text("utf-8"))
 AIRFLOW = {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "flower"}
 LASTING = AIRFLOW - {"init"}
+PARSERS = {f"parser-worker-{name}" for name in ("rss", "vk", "youtube")}
+# What creates parser tasks, sends them, waits for their statuses and shows them.
+MANAGERS = {"api-server", "triggerer", "worker"}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,12 @@ LASTING = AIRFLOW - {"init"}
         ("HEADRACE_UPLOAD_MB", "1g", "HEADRACE_UPLOAD_MB is `1g`; allowed is a whole number from 1"),
         ("PARALLELISM", "0", "PARALLELISM is `0`; allowed is a whole number from 1"),
         ("STATSD_ON", "yes", "STATSD_ON is `yes`; allowed is True or False"),
+        ("KAFKA_PARTITIONS", "0", "KAFKA_PARTITIONS is `0`; allowed is a whole number from 1"),
+        (
+            "VK_PARSER_TASKS_TOPIC",
+            "task_statuses",
+            "VK_PARSER_TASKS_TOPIC is `task_statuses`, the topic of the statuses",
+        ),
         ("LOG_MAX_SIZE", "10", "LOG_MAX_SIZE is `10`; allowed is a size such as 10m"),
     ],
 )
@@ -106,6 +117,15 @@ def users(variable):
         ("TASK_HEARTBEAT_TIMEOUT", {"scheduler"}),
         ("VISIBILITY_TIMEOUT", {"scheduler", "worker", "flower"}),
         ("EXECUTION_API_URL", {"worker"}),
+        ("HEADRACE_STORAGE", {"init", *MANAGERS, *PARSERS}),
+        ("PARSER_TASKS_BACKLOG_LIMIT", MANAGERS),
+        ("KAFKA_BOOTSTRAP_SERVERS", MANAGERS | PARSERS),
+        ("KAFKA_PARTITIONS", MANAGERS | {"kafka"}),
+        ("KAFKA_WORKER_OPTIONS", PARSERS),
+        ("RSS_PARSER_TASKS_TOPIC", MANAGERS | {"parser-worker-rss"}),
+        ("VK_ACCESS_TOKEN", {"parser-worker-vk"}),
+        ("YOUTUBE_API_KEY", {"parser-worker-youtube"}),
+        ("PARSER_WORKER_MEMORY", PARSERS),
         ("DAG_BUNDLES", AIRFLOW),
         ("WEB_PORT", AIRFLOW),
     ],
@@ -114,9 +134,21 @@ def test_a_setting_is_there_only_where_it_is_used(variable, services):
     assert users(variable) == services
 
 
-def test_settings_of_ones_own_go_to_airflows_containers_and_connections_to_the_one_that_stores_them():
+def test_every_setting_of_the_parser_tasks_reaches_all_who_use_it_and_the_check():
+    (system,) = [system for system in SYSTEMS if system.name == "parser_tasks"]
+    used = {*system.settings, "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_HOST", "KAFKA_PORT"}
+    for name in (*MANAGERS, "preflight"):
+        assert used - COMPOSE["services"][name]["environment"].keys() == set(), name
+
+
+def test_a_parsers_worker_is_given_no_secret_of_the_stack():
+    given = {name: yaml.safe_dump(COMPOSE["services"][name], width=10_000) for name in PARSERS}
+    assert [(name, secret) for name, text in given.items() for secret in SECRETS if secret in text] == []
+
+
+def test_settings_of_ones_own_go_to_the_images_containers_and_connections_to_the_one_that_stores_them():
     with_settings = {name for name, one in COMPOSE["services"].items() if ".airflow" in str(one.get("env_file"))}
-    assert with_settings == AIRFLOW | {"preflight"}
+    assert with_settings == AIRFLOW | PARSERS | {"preflight"}
     with_connections = {name for name, one in COMPOSE["services"].items() if ".connections" in str(one.get("env_file"))}
     assert with_connections == {"init", "preflight"}
     assert not any("{path: .env.local" in str(one.get("env_file")) for one in COMPOSE["services"].values())
@@ -207,3 +239,26 @@ def test_the_env_file_is_divided_among_those_who_use_it(stack_up, tmp_path):
         """ "AWS_SECRET": 1}'""",
     ]
     assert {path.stat().st_mode & 0o777 for path in (settings, connections)} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ("COMPOSE_PROFILES=demo,kafka", "kafka:9092"),
+        ("COMPOSE_PROFILES=demo", ""),
+        ("COMPOSE_PROFILES=kafka\nKAFKA_BOOTSTRAP_SERVERS=kafka.example.com:9092", ""),
+    ],
+)
+def test_the_stacks_own_broker_is_named_where_it_runs_and_no_other_is_set(tmp_path, settings, named):
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nprintf %s "$KAFKA_BOOTSTRAP_SERVERS"\n')
+    docker.chmod(0o755)
+    (tmp_path / "env.local").write_text(f"{settings}\n")
+    ended = subprocess.run(
+        [PROJECT / "deploy/stack.sh", "compose", "config"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "ENV_LOCAL": str(tmp_path / "env.local")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == named

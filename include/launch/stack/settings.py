@@ -19,6 +19,7 @@ from include.launch.stack.connections import connections
 from include.orchestration.memory import task_memory
 from include.orchestration.paths import storage
 from include.orchestration.pools import pools_file, read_pools
+from include.parser_tasks.settings import from_environment as parser_tasks
 
 PROFILES = ("demo", "flower", "kafka", "monitoring")
 # A folder of the host is whose it is there.
@@ -39,7 +40,7 @@ def problems(environment: Mapping[str, str], folders: Mapping[str, str] = FOLDER
         value = environment.get(name, "").strip()
         if value and (problem := check(value)):
             found.append(f"{name} {problem}")
-    for read in (connections, task_memory, _read_pools, _find_storage):
+    for read in (connections, task_memory, _read_pools, _find_storage, parser_tasks):
         try:
             read(environment)
         except HeadraceError as error:
@@ -141,7 +142,6 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "STATSD_ON": _switch,
     "STATSD_PORT": _number,
     "KAFKA_AUTO_CREATE_TOPICS": _switch,
-    "KAFKA_PARTITIONS": _number,
     "LOG_MAX_SIZE": _matches(r"(?i)[1-9]\d*[kmg]", "a size such as 10m"),
     "LOG_MAX_FILES": _number,
 }

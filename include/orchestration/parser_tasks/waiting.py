@@ -10,13 +10,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from include.common.errors import HeadraceError, TransientError
 from include.orchestration.parser_tasks.settings import settings_of_trigger
 from include.parser_tasks.broker_admin import Admin
-from include.parser_tasks.settings import KafkaSettings
+from include.parser_tasks.settings import CONNECTION, KafkaSettings
 
 log = logging.getLogger(__name__)
 # Seconds between two looks, and for one look.
 EVERY, PATIENCE = 2.0, 10.0
 # Seconds after which a wait ends without a message: the next run may have newer code.
 LONGEST = 1800.0
+# Seconds between two looks at the settings while they give nothing to wait for.
+UNSET = 60.0
+NO_BROKER = f"no Kafka broker is named (KAFKA_BOOTSTRAP_SERVERS or the connection `{CONNECTION}`)"
+OFF = "KAFKA_WORKERS_ENABLED is false"
 
 
 class StatusesWaiting(BaseTrigger):
@@ -29,12 +33,26 @@ class StatusesWaiting(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is a message. A broker that is away is waited for."""
         try:
-            kafka = (await settings_of_trigger()).kafka
-            waiting = await self._wait(kafka)
+            kafka = await self._set()
+            waiting = await self._wait(kafka) if kafka else 0
         except HeadraceError as error:
             yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
             return
         yield TriggerEvent({"waiting": waiting})  # type: ignore[no-untyped-call]
+
+    async def _set(self) -> KafkaSettings | None:
+        """The settings once there is a broker whose statuses are to be read; None after `LONGEST` seconds without."""
+        loop, said = asyncio.get_running_loop(), False
+        ends = loop.time() + LONGEST
+        while loop.time() < ends:
+            found = await settings_of_trigger()
+            if found.kafka.bootstrap and found.statuses_read:
+                return found.kafka
+            if not said:
+                log.info("no statuses are read: %s", OFF if found.kafka.bootstrap else NO_BROKER)
+            said = True
+            await asyncio.sleep(UNSET)
+        return None
 
     async def _wait(self, kafka: KafkaSettings) -> int:
         """How many messages wait."""

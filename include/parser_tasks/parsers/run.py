@@ -4,7 +4,6 @@ python -m include.parser_tasks.worker rss
 """
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -18,7 +17,8 @@ import httpx
 import include
 from include.common.errors import ConfigError
 from include.common.storage import place
-from include.parser_tasks.parsers import vk, youtube
+from include.parser_tasks.parsers import line, vk, youtube
+from include.parser_tasks.parsers.line import given, needed
 from include.parser_tasks.parsers.rss import Rss
 from include.parser_tasks.parsers.store import Store
 from include.parser_tasks.parsers.web import Web
@@ -61,43 +61,20 @@ def main() -> None:
 
 def made(name: str, environment: Mapping[str, str]) -> Worker:
     """The worker that the environment describes; raises `ConfigError` where something is missing."""
-    given = {key: value.strip() for key, value in environment.items() if value.strip()}
-    storage = place(given.get("HEADRACE_STORAGE", "data"), PROJECT, "HEADRACE_STORAGE")
-    parse = reference_parser(name, given, Web(httpx.Client()), Store(storage, name))
-    line = KafkaLine(
-        _needed(given, "KAFKA_BOOTSTRAP_SERVERS"),
-        given.get(f"{name.upper()}_PARSER_TASKS_TOPIC", f"{name}_parser_tasks"),
-        given.get("KAFKA_TASK_STATUS_TOPIC", "task_statuses"),
-        given.get(f"{name.upper()}_PARSERS_GROUP", f"{name}_parsers"),
-        _options(given.get("KAFKA_WORKER_OPTIONS", "{}")),
-    )
-    return Worker(name, parse, line)
+    found = given(environment)
+    storage = place(found.get("HEADRACE_STORAGE", "data"), PROJECT, "HEADRACE_STORAGE")
+    parse = reference_parser(name, found, Web(httpx.Client()), Store(storage, name))
+    return Worker(name, parse, KafkaLine(*line.place(name, found)))
 
 
-def reference_parser(name: str, given: Mapping[str, str], web: Web, store: Store) -> Parse:
+def reference_parser(name: str, found: Mapping[str, str], web: Web, store: Store) -> Parse:
     """One of `PARSERS`."""
     if name == "vk":
-        return vk.Vk(web, store, _needed(given, "VK_ACCESS_TOKEN"), given.get("VK_API_URL", vk.URL))
+        return vk.Vk(web, store, needed(found, "VK_ACCESS_TOKEN"), found.get("VK_API_URL", vk.URL))
     if name == "youtube":
-        url = given.get("YOUTUBE_API_URL", youtube.URL)
-        return youtube.Youtube(web, store, _needed(given, "YOUTUBE_API_KEY"), url)
+        url = found.get("YOUTUBE_API_URL", youtube.URL)
+        return youtube.Youtube(web, store, needed(found, "YOUTUBE_API_KEY"), url)
     return Rss(web, store)
-
-
-def _needed(given: Mapping[str, str], name: str) -> str:
-    if name not in given:
-        raise ConfigError(f"{name} is not set")
-    return given[name]
-
-
-def _options(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise ConfigError("KAFKA_WORKER_OPTIONS is no JSON") from error
-    if not isinstance(found, dict):
-        raise ConfigError("KAFKA_WORKER_OPTIONS is no JSON object")
-    return found
 
 
 def _stopping(worker: Worker) -> Callable[[int, Any], None]:
