@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client.core import Metric as Family
 
 from include.enrichment.history import Totals
-from include.orchestration.enrichment.metrics import metrics
+from include.orchestration.enrichment.metrics import metrics as metrics_of_csv
+from include.orchestration.parser_tasks.metrics import metrics as metrics_of_parsers
+from include.parser_tasks import totals
 
 PROJECT = Path(__file__).resolve().parents[1]
 FILES = PROJECT / "deploy" / "monitoring"
@@ -77,10 +80,25 @@ def exported(metrics: Iterable[Metric], rules: list[dict[str, Any]] = RULES) -> 
     return found
 
 
+def measured_of_csv() -> dict[str, set[str]]:
+    """The series of `/headrace/metrics` that a run of a CSV makes, with their labels."""
+    return _series(metrics_of_csv(["csv_processing"], [Totals("csv_processing", "success", runs=1)]))
+
+
+def measured_of_parsers() -> dict[str, set[str]]:
+    """Those that a task of a parser makes."""
+    queued = totals.StatusCount("rss", "latest", "queued", reached=1, left=0, seconds=0.0)
+    return _series(metrics_of_parsers(totals.Totals([queued], {}, {}), ["rss"]))
+
+
 def measured() -> dict[str, set[str]]:
-    """The series of `/headrace/metrics`, with their labels, once a run has ended."""
+    """All of them."""
+    return measured_of_csv() | measured_of_parsers()
+
+
+def _series(families: Iterable[Family]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for family in metrics(["csv_processing"], [Totals("csv_processing", "success", runs=1)]):
+    for family in families:
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found

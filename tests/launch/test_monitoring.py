@@ -11,6 +11,7 @@ import yaml
 from airflow._shared.observability.metrics.metrics_registry import YAML_REGISTRY_PATH, read_metrics_yaml
 from airflow.dag_processing import manager
 
+from include.parser_tasks.models import Status
 from include.web.metrics import PATH
 from include.web.pages import ROOT
 from tests.monitoring import (
@@ -58,17 +59,32 @@ def test_the_dashboard_shows_each_of_our_own_metrics():
     assert measured().keys() - shown == set()
 
 
-def test_the_alerts_are_on_series_and_labels_that_airflow_and_the_exporter_make():
-    assert [alert["alert"] for alert in ALERTS] == ["RunFailed", "TaskQueueGrows", "NoSchedulerHeartbeat"]
+def test_the_alerts_are_on_series_and_labels_that_airflow_and_the_exporter_make_or_we_do():
+    assert [alert["alert"] for alert in ALERTS] == [
+        "RunFailed",
+        "TaskQueueGrows",
+        "NoSchedulerHeartbeat",
+        "ParserBacklogGrows",
+        "NoParserStatus",
+    ]
     shown = [f"sum by ({', '.join(labels)}) ({alert['expr']})" for alert in ALERTS if (labels := labels_told(alert))]
-    assert shown == [f"sum by (dag_id) ({ALERTS[0]['expr']})"]
-    assert problems([alert["expr"] for alert in ALERTS] + shown, exported(REGISTRY)) == []
+    assert shown == [f"sum by (dag_id) ({ALERTS[0]['expr']})", f"sum by (parser) ({ALERTS[3]['expr']})"]
+    # What is joined has labels of its own.
+    asked_for = [part for alert in ALERTS for part in alert["expr"].split(" and ")]
+    assert problems(asked_for + shown, exported(REGISTRY) | measured()) == []
+
+
+def test_the_parsers_alerts_tell_of_fifteen_minutes_and_of_a_status_that_tasks_wait_in():
+    grows, silent = ALERTS[3:]
+    assert (grows["for"], re.findall(r"offset (\w+)", grows["expr"])) == ("15m", ["15m"])
+    assert (silent["for"], re.findall(r"\[(\w+)\]", silent["expr"])) == ("10m", ["5m", "5m"])
+    assert re.findall(r'status="(\w+)"', silent["expr"]) == [Status.QUEUED]
 
 
 def labels_told(alert):
     """The labels that the sentence of an alert names, each of which its expression keeps."""
     told = re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"])
-    assert set(told) <= set(re.findall(r"^sum by \((\w+)\)", alert["expr"]))
+    assert set(told) <= set(re.findall(r"^\w+ by \((\w+)\)", alert["expr"]))
     return told
 
 
@@ -76,7 +92,7 @@ def test_an_alert_looks_further_back_than_a_few_scrapes_and_asks_for_a_state_tha
     prometheus = yaml.safe_load((FILES / "prometheus.yml").read_text("utf-8"))
     assert prometheus["global"]["scrape_interval"] == prometheus["global"]["evaluation_interval"] == "15s"
     minutes = [int(found) for alert in ALERTS for found in re.findall(r"\[(\d+)m\]", alert["expr"])]
-    assert minutes == [15, 2]  # a rate needs two samples; four scrapes are a minute
+    assert minutes == [15, 2, 5, 5]  # a rate needs two samples; four scrapes are a minute
     (state,) = re.findall(r'state="(\w+)"', ALERTS[0]["expr"])
     (rule,) = [rule for rule in RULES if "state" in rule.get("labels", {})]
     assert state in {found[1] for metric in REGISTRY if (found := match(rule, metric))}
