@@ -48,11 +48,15 @@ class OutgoingMessage(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What became of a message. Without a position it may or may not have arrived; `error` says what is known."""
+    """What became of a message. Without a position it may or may not have arrived; `error` says what is known.
+
+    `is_final`: it was not sent, and never can be as it is.
+    """
 
     tag: Any
     position: Position | None
     error: str = ""
+    is_final: bool = False
 
 
 class Incoming(NamedTuple):
@@ -132,7 +136,9 @@ class Producer:
                     self.close()  # an idempotent client that has lost count is of no more use
                     self._client, renewed = self._made(), True
                     continue
-                sent[index] = Sent(tag, None, self._sentence(fault, topic, len(value)))
+                # Said by the client of this very message; a broker says it of all that came with one.
+                is_final = fault.code() == KafkaError.MSG_SIZE_TOO_LARGE
+                sent[index] = Sent(tag, None, self._sentence(fault, topic, len(value)), is_final)
                 return
 
     def _heard(self, tag: Any, sent: list[Sent], index: int, error: KafkaError | None, message: Message) -> None:

@@ -26,12 +26,13 @@ REPORTED = (Status.IN_PROGRESS, *ENDED)
 
 
 class Reason(StrEnum):
-    """Why a task was cancelled, or why its source will not be asked again."""
+    """Why a task was cancelled, could not be sent, or why its source will not be asked again."""
 
     EXPIRED = "expired"
     BY_A_PERSON = "cancelled by a person"
     SOURCE_DELETED = "source deleted"
     SOURCE_GONE = "source gone"
+    TOO_LARGE = "too large for Kafka"
 
 
 class Cause(StrEnum):

@@ -1,13 +1,14 @@
 """Tasks that are `created` are the outbox: they are sent, and are `queued` once Kafka has acknowledged them.
 
-A crash in between sends a task again, with the same id; a task is never `queued` that Kafka does not have.
+A crash in between sends a task again, with the same id; a task is never `queued` that Kafka does not have. One that no
+message can hold is `failed`: it would be tried for ever.
 """
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 from uuid import UUID
 
 import sqlalchemy
@@ -17,9 +18,9 @@ from include.common.errors import TransientError
 from include.common.limits.lease import Leases
 from include.common.processes import this_process
 from include.parser_tasks.broker import OutgoingMessage, Sent
-from include.parser_tasks.changes import changing
+from include.parser_tasks.changes import Event, changing
 from include.parser_tasks.messages import TaskMessage, TaskSource, task_key, write_task
-from include.parser_tasks.models import Status
+from include.parser_tasks.models import Reason, Status
 from include.parser_tasks.tables import Source, Task, TaskType
 
 # Tasks that are sent and marked at once.
@@ -40,9 +41,13 @@ class Sender(Protocol):
 
 @dataclass(frozen=True)
 class Published:
-    """How many tasks were sent; `elsewhere` where somebody else is at it, who sends them all."""
+    """How many tasks were sent, and how many failed because no message can hold them.
+
+    `elsewhere` where somebody else is at it, who sends them all.
+    """
 
     sent: int = 0
+    too_large: int = 0
     elsewhere: bool = False
 
 
@@ -57,18 +62,19 @@ def publish(
     with _turn(engine, clock) as mine:
         if not mine():
             return Published(elsewhere=True)
-        total, sender = 0, None
+        total, too_large, sender = 0, 0, None
         while batch := _outgoing(engine, topics, clock()):
             if not mine():  # too slow: somebody else has gone on
                 break
             sender = sender or connected()
             sent = sender.send(batch, PATIENCE)
-            total += _mark(engine, sent, clock())
-            if failed := [each for each in sent if each.position is None]:
+            too_large += _mark(engine, sent, clock())
+            total += sum(each.position is not None for each in sent)
+            if failed := [each for each in sent if each.position is None and not each.is_final]:
                 raise TransientError(
                     f"{len(failed)} of {len(sent)} tasks were not sent and stay `created`: {failed[0].error}"
                 )
-        return Published(total)
+        return Published(total, too_large)
 
 
 @contextmanager
@@ -123,13 +129,20 @@ def _message(row: sqlalchemy.RowMapping, topics: Mapping[str, str]) -> OutgoingM
 
 
 def _mark(engine: sqlalchemy.Engine, sent: Sequence[Sent], now: float) -> int:
-    positions: dict[UUID, Any] = {each.tag: each.position for each in sent if each.position}
+    """Store what became of the messages; returns how many tasks have failed."""
+    answers: dict[UUID, Sent] = {each.tag: each for each in sent if each.position or each.is_final}
+    too_large = 0
     with changing(engine, now, "the tasks that were sent") as changes:
-        for task in changes.hold(positions).values():
-            position = positions[task.id]
-            where = {"topic": position.topic, "partition": position.partition, "offset": position.offset}
-            if task.status is Status.CREATED:
-                changes.move(task, Status.QUEUED, now, **where)
-            else:  # a worker was quicker, or a person has cancelled it meanwhile
-                changes.set(task, **where)
-    return len(positions)
+        for task in changes.hold(answers).values():
+            answer = answers[task.id]
+            if position := answer.position:
+                where = {"topic": position.topic, "partition": position.partition, "offset": position.offset}
+                if task.status is Status.CREATED:
+                    changes.move(task, Status.QUEUED, now, **where)
+                else:  # a worker was quicker, or a person has cancelled it meanwhile
+                    changes.set(task, **where)
+            elif task.status is Status.CREATED:
+                changes.move(task, Status.FAILED, now, error=answer.error, reason=Reason.TOO_LARGE)
+                changes.note(Event(task.id, now, Status.FAILED, task.attempt, detail=answer.error))
+                too_large += 1
+    return too_large

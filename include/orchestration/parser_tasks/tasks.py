@@ -56,6 +56,8 @@ def publish() -> int:
     kafka = settings().kafka
     result = outbox.publish(_engine(), lambda: _sender(kafka), kafka.topics, time.time)
     log.info("%d tasks sent%s", result.sent, "; somebody else sends them now" * result.elsewhere)
+    if result.too_large:
+        log.warning("%d tasks are too large for a message (KAFKA_MAX_REQUEST_SIZE) and have failed", result.too_large)
     return result.sent
 
 

@@ -149,7 +149,7 @@ def test_a_topic_is_made_once_with_as_many_partitions_as_it_shall_have(real, top
 def test_a_message_for_a_topic_that_is_not_there_says_so_and_the_others_are_sent(real, topic):
     Admin(real).ensure_topics([topic])
     sent = Producer(real).send([*numbered("nowhere", [1]), *numbered(topic, [2])], LONG)
-    assert sent[0] == (1, None, "there is no topic `nowhere`")
+    assert sent[0] == (1, None, "there is no topic `nowhere`", False)
     assert sent[1].position
 
 
@@ -166,6 +166,7 @@ def test_a_message_above_the_limit_is_refused_and_one_of_a_megabyte_below_it_arr
     large, largest = b"x" * 1_048_577, b"x" * 1_048_000
     sent = Producer(real).send([OutgoingMessage(len(value), topic, b"k", value) for value in (large, largest)], LONG)
     assert sent[0].position is None
+    assert sent[0].is_final
     assert sent[0].error == (f"the message has 1048577 bytes; `{topic}` and KAFKA_MAX_REQUEST_SIZE allow fewer")
     with consumer_of(real, topic) as consumer:
         assert [message.value == largest for message in read(consumer, 1)] == [True]

@@ -36,16 +36,19 @@ COUNTED = ("done", "failed", "cancelled")
 
 @dataclass
 class Kafka:
-    """A broker in memory: what was sent, and how many more messages it takes before it is away."""
+    """A broker in memory: what was sent, how many more messages it takes before it is away, and how large ones."""
 
     topics: dict[str, list[OutgoingMessage]] = field(default_factory=dict)
     takes: int = 1_000_000
+    most_bytes: int = 1_048_576
 
     def send(self, messages: Sequence[OutgoingMessage], seconds: float) -> list[Sent]:
         """As `Producer.send`."""
         return [self._send(each) for each in messages]
 
     def _send(self, message: OutgoingMessage) -> Sent:
+        if len(message.value) > self.most_bytes:
+            return Sent(message.tag, None, "the message is too large", is_final=True)
         if self.takes <= 0:
             return Sent(message.tag, None, "not acknowledged")
         self.takes -= 1

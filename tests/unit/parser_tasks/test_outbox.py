@@ -1,6 +1,7 @@
 """The outbox: nothing is lost, and nothing is sent twice but with the same id."""
 
 import pytest
+import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,53 @@ def test_a_broker_that_is_back_with_an_empty_memory_gets_what_is_created_and_the
     world.publish()
     assert sum(world.kafka.sent().values()) == 1
     assert world.statuses() == ["queued"] * 3
+
+
+def test_a_task_that_no_message_can_hold_fails_with_the_reason_and_the_others_are_sent(world):
+    large = world.source("large", priority=9)
+    world.source("small")
+    world.set(tables.Source, settings={"small": 1})
+    with world.engine.begin() as connection:
+        settings = {"text": "x" * 2000}
+        connection.execute(sqlalchemy.update(tables.Source).where(tables.Source.id == large).values(settings=settings))
+    world.create()
+    world.kafka.most_bytes = 1500
+    assert world.publish() == outbox.Published(sent=1, too_large=1)
+    assert sorted(world.statuses()) == ["failed", "queued"]
+    failed = next(task for task in world.tasks() if task["status"] == "failed")
+    assert (failed["source_name"], failed["reason"]) == ("large", "too large for Kafka")
+    assert failed["error"] == "the message is too large"
+    assert [(each["task_id"], each["status"], each["detail"]) for each in world.events()] == [
+        (failed["id"], "failed", "the message is too large")
+    ]
+    assert {row["name"]: row["failures"] for row in world.rows(tables.Source)} == {"large": 1, "small": 0}
+    world.check_counts()
+    assert world.publish() == outbox.Published()
+
+
+def test_what_is_too_large_fails_although_the_broker_takes_nothing_else(world):
+    world.source("small")
+    world.create()
+    world.kafka.takes = 0
+    world.kafka.most_bytes = 10
+    assert world.publish() == outbox.Published(too_large=1)
+    assert world.statuses() == ["failed"]
+    assert {*world.kafka.sent()} == set()
+
+
+def test_a_task_that_is_too_large_and_was_cancelled_while_it_was_sent_stays_cancelled(world):
+    world.source()
+    world.create()
+
+    class Slow(Kafka):
+        def send(self, messages, seconds):
+            actions.cancel(world.engine, [each.tag for each in messages], "somebody", world.now)
+            return super().send(messages, seconds)
+
+    world.kafka = Slow(most_bytes=10)
+    assert world.publish() == outbox.Published()
+    assert world.statuses() == ["cancelled"]
+    world.check_counts()
 
 
 def test_late_tasks_and_parsers_without_a_topic_are_not_sent(world):
