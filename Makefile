@@ -71,7 +71,7 @@ check: .venv/installed-dev ## Lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/installed-dev ## Measure the row engine beside its floor: CASE= or ROWS= IN_FLIGHT= LATENCY=, ROUNDS=
+bench: .venv/installed-dev ## Measure Headrace beside its floor: CASE= or ROWS= IN_FLIGHT= LATENCY=, ROUNDS=
 	@$(BIN)/python -m tests.bench
 
 lock: .venv/installed-dev ## Make requirements*.txt anew from requirements*.in

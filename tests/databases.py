@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from include.common.schema import migrate
 NewDatabase = Callable[[], str]
 # Seconds for initdb and for the server to take its first connection, on a busy machine.
 PATIENCE = 60.0
+DURABLE = ("listen_addresses=", "max_connections=200")
 # A test's data need not outlive a power cut.
-IN_A_HURRY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=200")
+IN_A_HURRY = (*DURABLE, "fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 AS_INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
 
@@ -52,7 +53,7 @@ def _somebody() -> str | None:
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
+def running_postgres(settings: Sequence[str] = IN_A_HURRY) -> Iterator[str]:
     """A server on a Unix socket in a temporary folder; yields the URL of its database `postgres`."""
     tools, user, folder = binaries(), _somebody(), Path(tempfile.mkdtemp(prefix="headrace-pg-"))
     if user:
@@ -69,7 +70,7 @@ def running_postgres() -> Iterator[str]:
             **as_user,
         )
         assert made.returncode == 0, f"initdb failed: {made.stderr}"
-        options = [part for option in IN_A_HURRY for part in ("-c", option)]
+        options = [part for option in settings for part in ("-c", option)]
         with log.open("wb") as stream:
             server = subprocess.Popen(
                 [tools / "postgres", "-D", folder / "data", "-k", folder, *options],

@@ -28,7 +28,7 @@ from include.launch.embedded.processes import Running, free_port
 from include.launch.embedded.service import using
 from include.orchestration.pools import POOLS, read_pools
 from include.orchestration.rest import AirflowApi
-from tests.bench import pages, upload
+from tests.bench import pages, task_flow, task_lists, upload
 from tests.bench.watch import Watch
 
 # Rows up to which a row is a task of its own (`Pipeline.single_rows`).
@@ -57,6 +57,8 @@ CASES = {
     "hundred-thousand": Case(100_000, 0.005, 100),
     "million": Case(1_000_000, 0.0, 50, rounds=1, kinds=("floor", "run")),
 }
+# What is measured in another way, each in a module of its own.
+OTHERS = {"upload": upload.measure, "task-flow": task_flow.measure, "task-lists": task_lists.measure}
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def chosen() -> list[Case]:
     rounds = os.environ.get("ROUNDS")
     names = os.environ.get("CASE", "").split()
     if unknown := [name for name in names if name not in CASES]:
-        sys.exit(f"error: CASE is `{unknown[0]}`; allowed is one of {', '.join(CASES)}, pages, upload")
+        sys.exit(f"error: CASE is `{unknown[0]}`; allowed is one of {', '.join((*CASES, 'pages', *OTHERS))}")
     cases = [CASES[name] for name in names] or list(CASES.values())
     if given:
         cases = [Case(int(given.get("ROWS", 2000)), float(given.get("LATENCY", 0.02)), int(given.get("IN_FLIGHT", 5)))]
@@ -197,8 +199,8 @@ def main() -> None:
         with demo_api() as url:
             pages.measure(url)
         return
-    if os.environ.get("CASE") == "upload":
-        upload.measure()
+    if measure := OTHERS.get(os.environ.get("CASE", "")):
+        measure()
         return
     for case in chosen():
         results: dict[str, list[Measured]] = {kind: [] for kind in case.kinds}
