@@ -3,11 +3,11 @@
 A statement for a thousand rows is then prepared once, whatever their number, on SQLite and on Postgres alike.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+import orjson
 import sqlalchemy
 from sqlalchemy.sql.type_api import TypeEngine
 
@@ -22,19 +22,23 @@ def recordset(dialect: str, name: str, types: Types) -> sqlalchemy.FromClause:
         read = sqlalchemy.func.json_to_recordset(sqlalchemy.cast(given, sqlalchemy.JSON))
         return read.table_valued(*columns, name=name).render_derived(with_types=True)
     each_row = sqlalchemy.func.json_each(given).table_valued("value", name=f"{name}_rows")
-    fields = [
-        sqlalchemy.type_coerce(sqlalchemy.func.json_extract(each_row.c.value, f"$.{column}"), type_).label(column)
-        for column, type_ in types.items()
-    ]
+    fields = [_extracted(each_row.c.value, column, type_) for column, type_ in types.items()]
     return sqlalchemy.select(*fields).select_from(each_row).subquery(name)
 
 
 def rows(values: Iterable[Mapping[str, Any]]) -> str:
     """The parameter of a `recordset`: numbers, texts, truths, None, UUIDs and what is JSON itself."""
-    return json.dumps([dict(each) for each in values], default=_told, allow_nan=False)
+    return orjson.dumps([dict(each) for each in values], default=_told).decode()
 
 
 def _told(value: Any) -> str:
-    if isinstance(value, UUID):
-        return value.hex  # as SQLite keeps it
+    if isinstance(value, UUID):  # of a class of somebody's own
+        return str(value)
     raise TypeError(f"{type(value).__name__} cannot be a value of a recordset")
+
+
+def _extracted(value: sqlalchemy.ColumnElement[Any], column: str, type_: Any) -> sqlalchemy.ColumnElement[Any]:
+    found = sqlalchemy.func.json_extract(value, f"$.{column}")
+    if isinstance(type_, sqlalchemy.Uuid):  # SQLite keeps it without dashes
+        found = sqlalchemy.func.replace(found, "-", "")
+    return sqlalchemy.type_coerce(found, type_).label(column)

@@ -3,10 +3,10 @@
 Whoever changes a task's status does it here, one at a time, so that counts are exact and nobody waits in a circle.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 from uuid import UUID
 
@@ -86,17 +86,15 @@ class HeldTask:
     queued_at: float
     started_at: float
     ended_at: float
-    topic: str
-    partition: int | None
-    offset: int | None
     worker: str
-    error: str
     reason: str
-    statistics: dict[str, Any]
 
     def entered_at(self) -> float:
         """When it came to its status, as far as is known."""
         return max(self.created_at, self.queued_at, self.started_at, self.ended_at)
+
+
+_HELD = {each.name for each in fields(HeldTask)}
 
 
 @dataclass(frozen=True)
@@ -134,8 +132,8 @@ class Changes:
 
     connection: sqlalchemy.Connection
     now: float
-    _changed: dict[UUID, HeldTask] = field(default_factory=dict)
-    _results: dict[int, Counter[str]] = field(default_factory=dict)
+    _changed: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    _results: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _of_sources: dict[int, _SourceResult] = field(default_factory=dict)
     _moved: dict[tuple[str, int, str], _Total] = field(default_factory=dict)
     _events: list[Event] = field(default_factory=list)
@@ -156,23 +154,16 @@ class Changes:
         self._count(task, task.status).left += 1
         self._count(task, task.status).seconds += max(0.0, at - before)
         self._count(task, status).reached += 1
-        match status:
-            case Status.QUEUED:
-                task.queued_at = at
-            case Status.IN_PROGRESS:
-                task.started_at = at
-            case _:
-                task.ended_at = at
-        task.status = status
-        self.set(task, **values)
+        entered = {Status.QUEUED: "queued_at", Status.IN_PROGRESS: "started_at"}.get(status, "ended_at")
+        self.set(task, status=status, **{entered: at}, **values)
         if status in ENDED:
             self._ended(task)
 
     def set(self, task: HeldTask, **values: Any) -> None:
         """Store these values of a task, whose status stays."""
-        for name, value in values.items():
-            setattr(task, name, value)
-        self._changed[task.id] = task
+        for name in values.keys() & _HELD:
+            setattr(task, name, values[name])
+        self._changed.setdefault(task.id, {}).update(values)
 
     def created(self, parser: str, task_type_id: int, count: int) -> None:
         """So many tasks were inserted."""
@@ -188,7 +179,7 @@ class Changes:
         return self._moved.setdefault((task.parser, task.task_type_id, status), _Total())
 
     def _ended(self, task: HeldTask) -> None:
-        result = self._results.setdefault(task.group_id, Counter())
+        result = self._results[task.group_id]
         late = task.reason == Reason.EXPIRED
         result[task.status] += 1
         result["late"] += late
@@ -208,17 +199,18 @@ class Changes:
         self._store_sources()
         self._store_totals()
         if self._events:
-            insert_rows(self.connection, _events, _EVENT, (asdict(event) for event in self._events))
+            told = ({name: getattr(event, name) for name in _EVENT} for event in self._events)
+            insert_rows(self.connection, _events, _EVENT, told)
 
     def _store_tasks(self) -> None:
-        if not self._changed:
-            return
-        given = recordset(self.connection.dialect.name, "changed", {"id": Uuid(), **_CHANGED})
-        update = sqlalchemy.update(_tasks).where(_tasks.c.id == given.c.id)
-        told = rows(
-            {"id": task.id, **{name: getattr(task, name) for name in _CHANGED}} for task in self._changed.values()
-        )
-        self.connection.execute(update.values({name: given.c[name] for name in _CHANGED}), {"changed": told})
+        by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for task_id, values in self._changed.items():
+            by_columns.setdefault(tuple(sorted(values)), []).append({"id": task_id, **values})
+        for names, changed in by_columns.items():
+            types = {"id": Uuid(), **{name: _CHANGED[name] for name in names}}
+            given = recordset(self.connection.dialect.name, "changed", types)
+            update = sqlalchemy.update(_tasks).where(_tasks.c.id == given.c.id)
+            self.connection.execute(update.values({name: given.c[name] for name in names}), {"changed": rows(changed)})
 
     def _store_groups(self) -> None:
         if not self._results:
@@ -249,12 +241,12 @@ class Changes:
             .where(_sources.c.id == given.c.id)
             .values(failures=kept + given.c.failures, active=still)
         )
-        told = rows({"id": source, **asdict(result)} for source, result in self._of_sources.items())
+        told = rows({"id": source, **vars(result)} for source, result in self._of_sources.items())
         self.connection.execute(update, {"of_sources": told})
 
     def _store_totals(self) -> None:
         moved = [
-            {"parser": parser, "task_type_id": task_type, "status": status, **asdict(total)}
+            {"parser": parser, "task_type_id": task_type, "status": status, **vars(total)}
             for (parser, task_type, status), total in self._moved.items()
         ]
         keys = ("parser", "task_type_id", "status")
