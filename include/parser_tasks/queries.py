@@ -10,7 +10,17 @@ import sqlalchemy
 from include.common.database import answering
 from include.parser_tasks.models import ALLOWED, OPEN, Action, Cause, Reason, Status
 from include.parser_tasks.paging import FIRST_PAGE, Asked, Page, counted, order, page
-from include.parser_tasks.tables import Source, SourceTaskType, Task, TaskEvent, TaskGroup, TaskTotal, TaskType
+from include.parser_tasks.tables import (
+    HAS_ERROR,
+    HAS_WORKER,
+    Source,
+    SourceTaskType,
+    Task,
+    TaskEvent,
+    TaskGroup,
+    TaskTotal,
+    TaskType,
+)
 from include.parser_tasks.views import (
     Bucket,
     EventRow,
@@ -34,6 +44,8 @@ MOST_IDS, MOST_TRIES, MOST_EVENTS = 10_000, 100, 500
 SLACK = 3600.0
 DAY = 86_400.0
 LIKE = 200
+# Sources whose ids stand in a statement.
+FEW = 500
 
 
 @dataclass(frozen=True)
@@ -290,13 +302,13 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
     if wanted.source_id is not None:
         common &= _tasks.c.source_id == wanted.source_id
     if wanted.source_text:
-        common &= _tasks.c.source_id.in_(sqlalchemy.select(_sources.c.id).where(_holds(wanted.source_text)))
+        common &= _tasks.c.source_id.in_(_sources_of(connection, wanted.source_text))
     if wanted.group_id is not None:
         common &= _tasks.c.group_id == wanted.group_id
     if wanted.worker:
-        common &= _tasks.c.worker == wanted.worker
+        common &= sqlalchemy.and_(_tasks.c.worker == wanted.worker, HAS_WORKER)
     if wanted.has_error is not None:
-        common &= (_tasks.c.error != "") if wanted.has_error else (_tasks.c.error == "")
+        common &= HAS_ERROR if wanted.has_error else (_tasks.c.error == "")
     if wanted.created_from is not None:
         common &= (_tasks.c.created_at >= wanted.created_from) & (_tasks.c.id >= _first_id(wanted.created_from))
     if wanted.created_to is not None:
@@ -307,7 +319,8 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
     statuses = [status for status in possible if not wanted.statuses or status in wanted.statuses]
     if wanted.problems:
         statuses = [status for status in statuses if status in (Status.FAILED, Status.CANCELLED)]
-    if len(statuses) == len(Status) and not wanted.parser and not wanted.late:
+    has_index = wanted.has_error or not wanted.parser  # one that has all statuses
+    if len(statuses) == len(Status) and has_index and not wanted.late:
         return [read]
     return [read.where(_tasks.c.status == status, *_also(status, wanted, now)) for status in statuses]
 
@@ -315,6 +328,13 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
 def _also(status: Status, wanted: TaskFilter, now: float) -> list[sqlalchemy.ColumnElement[bool]]:
     is_asked = wanted.late or (wanted.problems and status is Status.CANCELLED)
     return [_is_late(status, now)] if is_asked else []
+
+
+def _sources_of(connection: sqlalchemy.Connection, text: str) -> Sequence[int] | sqlalchemy.Select[Any]:
+    """The sources of a text: their ids where they are few, so that they are looked for once."""
+    read = sqlalchemy.select(_sources.c.id).where(_holds(text))
+    found = connection.scalars(read.limit(FEW + 1)).all()
+    return found if len(found) <= FEW else read
 
 
 def _holds(text: str) -> sqlalchemy.ColumnElement[bool]:

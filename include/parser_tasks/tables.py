@@ -37,6 +37,8 @@ BIG = BigInteger().with_variant(Integer, "sqlite")
 IS_OPEN = text("status IN ({})".format(", ".join(f"'{status}'" for status in OPEN)))
 
 IS_RETRY = text("retry_of IS NOT NULL")
+HAS_ERROR = text("error <> ''")
+HAS_WORKER = text("worker <> ''")
 
 
 def is_open(status: ColumnElement[str]) -> ColumnElement[bool]:
@@ -153,6 +155,9 @@ class Task(Base):
         Index("tasks_retry_of_idx", "retry_of", sqlite_where=IS_RETRY, postgresql_where=IS_RETRY),
         Index("tasks_group_id_idx", "group_id", "id"),
         Index("tasks_source_id_idx", "source_id", "id"),
+        Index("tasks_task_type_id_idx", "task_type_id", "id"),
+        Index("tasks_worker_idx", "worker", "id", sqlite_where=HAS_WORKER, postgresql_where=HAS_WORKER),
+        Index("tasks_error_idx", "id", sqlite_where=HAS_ERROR, postgresql_where=HAS_ERROR),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

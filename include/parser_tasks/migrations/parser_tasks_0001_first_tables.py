@@ -187,6 +187,13 @@ def upgrade() -> None:
         sqlalchemy.PrimaryKeyConstraint("id", name=op.f("tasks_pkey")),
     )
     with op.batch_alter_table("tasks", schema=None) as batch_op:
+        batch_op.create_index(
+            "tasks_error_idx",
+            ["id"],
+            unique=False,
+            sqlite_where=sqlalchemy.text("error <> ''"),
+            postgresql_where=sqlalchemy.text("error <> ''"),
+        )
         batch_op.create_index("tasks_group_id_idx", ["group_id", "id"], unique=False)
         batch_op.create_index(
             "tasks_open_deadline_at_idx",
@@ -212,6 +219,14 @@ def upgrade() -> None:
         )
         batch_op.create_index("tasks_source_id_idx", ["source_id", "id"], unique=False)
         batch_op.create_index("tasks_status_idx", ["status", "id"], unique=False)
+        batch_op.create_index("tasks_task_type_id_idx", ["task_type_id", "id"], unique=False)
+        batch_op.create_index(
+            "tasks_worker_idx",
+            ["worker", "id"],
+            unique=False,
+            sqlite_where=sqlalchemy.text("worker <> ''"),
+            postgresql_where=sqlalchemy.text("worker <> ''"),
+        )
 
     if context.get_x_argument(as_dictionary=True).get("data") == "true":
         op.bulk_insert(
@@ -229,6 +244,12 @@ def downgrade() -> None:
         if count := op.get_bind().scalar(tasks):
             raise ConflictError(f"{count} tasks are open: cancel them first, or workers report tasks that nobody knows")
     with op.batch_alter_table("tasks", schema=None) as batch_op:
+        batch_op.drop_index(
+            "tasks_worker_idx",
+            sqlite_where=sqlalchemy.text("worker <> ''"),
+            postgresql_where=sqlalchemy.text("worker <> ''"),
+        )
+        batch_op.drop_index("tasks_task_type_id_idx")
         batch_op.drop_index("tasks_status_idx")
         batch_op.drop_index("tasks_source_id_idx")
         batch_op.drop_index(
@@ -248,6 +269,11 @@ def downgrade() -> None:
             postgresql_where=sqlalchemy.text("status IN ('created', 'queued', 'in_progress')"),
         )
         batch_op.drop_index("tasks_group_id_idx")
+        batch_op.drop_index(
+            "tasks_error_idx",
+            sqlite_where=sqlalchemy.text("error <> ''"),
+            postgresql_where=sqlalchemy.text("error <> ''"),
+        )
 
     op.drop_table("tasks")
     op.drop_table("task_totals")

@@ -4,6 +4,7 @@ import time
 from uuid import UUID
 
 import pytest
+import sqlalchemy
 
 from include.common.errors import BadInputError
 from include.parser_tasks import actions, creation, expiry, queries, tables
@@ -50,6 +51,33 @@ def mixed(world):
     creation.create(world.engine, ["vk"], 10, world.clock)
     found["created"] = world.tasks()[-1]["id"]
     return found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"worker": "worker:1"}, "tasks_worker_idx"),
+        ({"has_error": True}, "tasks_error_idx"),
+        ({"task_type": "latest"}, "tasks_task_type_id_idx"),
+        ({"source_id": 1}, "tasks_source_id_idx"),
+        ({"group_id": 1}, "tasks_group_id_idx"),
+        ({"parser": "rss"}, "tasks_parser_status_idx"),
+        ({"statuses": frozenset({Status.DONE})}, "tasks_status_idx"),
+    ],
+)
+def test_each_filter_is_read_in_the_order_of_an_index_of_its_own(wanted, index):
+    engine = sqlalchemy.create_engine("sqlite://")
+    tables.Base.metadata.create_all(engine)
+    explained = {"before_cursor_execute": lambda *given: (f"EXPLAIN QUERY PLAN {given[2]}", given[3])}
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.insert(tables.TaskType).values(id=1, name="latest"))
+        chosen = queries._chosen(connection, TaskFilter(**wanted), NOON)
+        sqlalchemy.event.listen(connection, *explained.popitem(), retval=True)
+        newest = (each.order_by(tables.Task.id.desc()).limit(2) for each in chosen)
+        plans = [connection.execute(each).cursor.fetchall() for each in newest]
+    assert plans
+    for plan in plans:  # one step: no sorting after it
+        assert [f"INDEX {index}" in step[-1] for step in plan] == [True], plan
 
 
 def test_tasks_come_the_newest_first_a_page_at_a_time(world):
