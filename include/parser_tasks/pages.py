@@ -87,7 +87,12 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
         }
         if is_fragment(request):
             return pages.render(request, "group_rows.html", values)
-        more = {"crumbs": (("Groups", ""),), "choices": [*choices_of(service), STATUS, CAUSE], "texts": query}
+        more = {
+            "is_demo": service.settings().kafka.demo,
+            "crumbs": (("Groups", ""),),
+            "choices": [*choices_of(service), STATUS, CAUSE],
+            "texts": query,
+        }
         return pages.render(request, "groups.html", {**values, **more})
 
     @router.post("/groups")

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from cron_descriptor import ExpressionDescriptor, FormatException, MissingFieldException, Options
 from croniter import CroniterError, croniter
 
 from include.common import durations
@@ -47,6 +48,20 @@ def preview(text: str, now: float, times: int = 5) -> list[datetime]:
         due = following(text, due, due)
         found.append(datetime.fromtimestamp(due, UTC))
     return found
+
+
+@lru_cache(maxsize=1024)
+def words(text: str) -> str:
+    """A schedule as people say it: `Every 15 minutes`; a cron expression that has no words is shown as it is."""
+    if not _is_cron(text):
+        return f"Every {text}"
+    options = Options()
+    options.locale_code, options.use_24hour_time_format = "en_US", True
+    try:
+        said = str(ExpressionDescriptor(text, options).get_description())
+    except (FormatException, MissingFieldException):
+        said = text
+    return said if text.split()[1:] == ["*"] * 4 else f"{said} (UTC)"
 
 
 def _is_cron(text: str) -> bool:

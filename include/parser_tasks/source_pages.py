@@ -12,6 +12,7 @@ from include.common.errors import BadInputError, ConflictError
 from include.parser_tasks.catalog import ScheduleGiven, SourceGiven
 from include.parser_tasks.forms import Form, filled, schedule_form, schedule_given, source_form, source_given
 from include.parser_tasks.queries import SourceFilter
+from include.parser_tasks.schedule import words
 from include.parser_tasks.service import Service
 from include.parser_tasks.task_pages import CHANGED, ROWS_CHANGED, choices_of, said
 from include.parser_tasks.task_query import Cursor, Id, Text, turned
@@ -65,7 +66,12 @@ def _add_sources(router: APIRouter, pages: Pages, service: Service, name_of: Cal
         }
         if is_fragment(request):
             return pages.render(request, "source_rows.html", values)
-        more = {"crumbs": (("Sources", ""),), "choices": [*choices_of(service), SHOWN], "texts": query}
+        more = {
+            "is_demo": service.settings().kafka.demo,
+            "crumbs": (("Sources", ""),),
+            "choices": [*choices_of(service), SHOWN],
+            "texts": query,
+        }
         return pages.render(request, "sources.html", {**values, **more})
 
     def dialog(request: Request, form: Form, source: SourceRow | None = None, status: int = 200) -> Response:
@@ -193,7 +199,7 @@ def _schedule_dialog(
     """The form of a schedule, of a source that gets a new one, or of one that there is."""
     values: dict[str, Any] = {"form": form, **_preview(service, form.texts["schedule"])}
     if isinstance(of, ScheduleRow):
-        values |= {"title": f"When is {of.source_name} read: {of.task_type}", "schedule_id": of.id, "task_types": {}}
+        values |= {"title": f"When is {of.source_name} read? ({of.task_type})", "schedule_id": of.id, "task_types": {}}
     else:
         has = {each.task_type for each in of.schedules}
         known = sorted(service.task_types(), key=lambda each: each.id)  # the usual one was there first
@@ -204,9 +210,10 @@ def _schedule_dialog(
 
 def _preview(service: Service, schedule: str) -> dict[str, Any]:
     try:
-        return {"times": service.preview(schedule), "wrong": ""}
+        times = service.preview(schedule)
     except BadInputError as error:
         return {"times": [], "wrong": str(error)}
+    return {"times": times, "wrong": "", "words": words(" ".join(schedule.split()))}
 
 
 def _asked(pages: Pages, request: Request, title: str, sentences: list[str], path: str) -> Response:

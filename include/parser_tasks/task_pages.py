@@ -36,7 +36,8 @@ QUESTIONS = {
     ),
 }
 KINDS = {Action.CANCEL: "danger", Action.RETRY: "primary"}
-PAST = {Action.CANCEL: "cancelled", Action.RETRY: "made anew"}
+PAST = {Action.CANCEL: "cancelled", Action.RETRY: "retried"}
+CAN = {Action.CANCEL: "tasks that have not ended can be", Action.RETRY: "tasks that failed or were cancelled can be"}
 
 
 def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> APIRouter:
@@ -59,7 +60,8 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
             return pages.render(request, "task_rows.html", values)
         group = service.group(query.group_id) if query.group_id else None
         names = [each.name for each in service.sources(SourceFilter(), Asked(NAMES)).rows]
-        shown = {"crumbs": (("Errors" if query.errors else "Tasks", ""),), "group": group, "source_names": names}
+        crumbs = (("Errors" if query.errors else "Tasks", ""),)
+        shown = {"crumbs": crumbs, "group": group, "source_names": names, "is_demo": service.settings().kafka.demo}
         choices = [*choices_of(service), *([PROBLEMS] if query.errors else [STATUSES, LATE])]
         return pages.render(request, "tasks.html", {**values, **shown, "choices": choices, "texts": query.texts()})
 
@@ -74,12 +76,16 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
     @router.get("/tasks/all/{action}")
     def ask_of_all(request: Request, action: Action, query: Query) -> Response:
         matching, fit = _count(service, query.wanted()), _count(service, query.wanted(), action)
+        if not fit.total:
+            sentence = f"{_many(matching)} match; none of them can be {PAST[action]}, only {CAN[action]}."
+            values = {"title": f"There is nothing to {action}", "sentences": [sentence]}
+            return _asked(pages, request, action, "", False, values)
         told = [f"{_many(matching)} match; {_many(fit, named=False)} of them can be {PAST[action]}."]
         if fit.is_more:
             told.append(f"The newest {MOST_IDS:,} are taken at once; do it again for the rest.")
         values = {"title": QUESTIONS[action][0].format(_many(fit)), "sentences": [*told, QUESTIONS[action][1]]}
         own = f"/tasks/all/{action}{query.address}"
-        return _asked(pages, request, action, own, bool(fit.total), values)
+        return _asked(pages, request, action, own, True, values)
 
     @router.post("/tasks/all/{action}")
     def do_to_all(request: Request, action: Action, query: Query) -> Response:
@@ -97,11 +103,15 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
     @router.get("/tasks/{task_id}")
     def task(request: Request, task_id: UUID) -> Response:
         view = service.task(task_id)
+        counted = view.task.statistics
         values = {
             "part": "/tasks",
             "crumbs": (("Tasks", "/tasks"), (view.task.source_name, "")),
             "task": view.task,
             "events": view.events,
+            "is_demo": service.settings().kafka.demo,
+            "numbers": {name: value for name, value in counted.items() if _is_number(value)},
+            "others": {name: value for name, value in counted.items() if not _is_number(value)},
             "retries": [one for one in view.tries if one.retry_of == view.task.id],
             "now": service.clock(),
         }
@@ -170,6 +180,10 @@ def _count(service: Service, wanted: TaskFilter, action: Action | None = None) -
             return Page(())
         wanted = replace(wanted, statuses=statuses)
     return service.tasks(wanted, Asked(1))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _many(found: Page[Any], *, named: bool = True) -> str:

@@ -60,6 +60,11 @@ class TaskQuery:
         return any(self.texts().values())
 
     @property
+    def is_narrowed(self) -> bool:
+        """Whether a person has left anything out of the list."""
+        return any(replace(self, errors=False).texts().values())
+
+    @property
     def address(self) -> str:
         """The query of the address."""
         return _address(self.texts())

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from include.parser_tasks import schedule
 from include.parser_tasks.models import ALLOWED, OPEN, Action, Reason, Status
 
 
@@ -141,6 +142,11 @@ class ScheduleRow:
     active: bool
     due_at: float
     last: LastTask | None = None
+
+    @property
+    def words(self) -> str:
+        """The schedule as people say it."""
+        return schedule.words(self.schedule)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def scraped(headrace):
     return {
         (one.name, *[value for label, value in one.labels.items() if label != "dag_id"]): one.value
         for one in samples
-        if one.labels["dag_id"] == "csv_processing"
+        if one.labels.get("dag_id") == "csv_processing"
     }
 
 

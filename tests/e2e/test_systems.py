@@ -97,7 +97,8 @@ def test_a_system_of_three_dags_a_table_and_a_demo_is_migrated_started_waited_fo
     made = target(
         "up",
         f"PORT={free_port()}",
-        API_URL="https://api.example.com",  # of csv_processing; the other DAGs have no address
+        API_URL="https://api.example.com",  # of csv_processing; the other DAG of the CSVs has no address
+        KAFKA_BOOTSTRAP_SERVERS="kafka.example.com:9092",  # of all parser tasks
         AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
         HEADRACE_STORAGE=str(tmp_path / "storage"),
     )

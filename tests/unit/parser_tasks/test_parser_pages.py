@@ -133,7 +133,7 @@ def test_an_empty_page_says_what_to_do_first(client):
 def test_the_overview_refreshes_by_itself_and_says_demo(client, world):
     world.queued(2)
     tree = page(client, "/")
-    assert text_of(tree.find(".//h1")) == "Parser tasks demo"
+    assert text_of(tree.find(".//main/nav/span[@class='badge demo']")) == "demo"
     for part in ("backlog", "chart"):
         element = tree.find(f".//section[@id='{part}']")
         assert element.get("hx-trigger").startswith("every 5s")
@@ -143,8 +143,8 @@ def test_the_overview_refreshes_by_itself_and_says_demo(client, world):
 def test_the_backlog_has_the_lag_of_each_group_and_the_tasks_of_each_parser(client, world):
     world.queued(2)
     found = rows(page(client, "/backlog", HTMX))
-    assert found[0] == ["rss_parser_tasks", "rss_parsers", "1,234", "0", "2", "0"]
-    assert [row[:3] for row in found][-1] == ["task_statuses", "parser_manager", "1,234"]
+    assert found[0] == ["Tasks for rss rss_parser_tasks, read by rss_parsers", "1,234", "0", "2", "0"]
+    assert found[-1][:2] == ["What workers report task_statuses, read by parser_manager", "1,234"]
 
 
 def test_a_broker_that_is_away_is_a_sentence_and_the_rest_stays(client, world, broker):
@@ -152,7 +152,7 @@ def test_a_broker_that_is_away_is_a_sentence_and_the_rest_stays(client, world, b
     world.queued()
     tree = page(client, "/backlog", HTMX)
     assert "Kafka at `kafka:9092` did not answer" in text_of(tree.find(".//p[@class='need']"))
-    assert rows(tree)[0] == ["rss_parser_tasks", "rss_parsers", "unknown", "0", "1", "0"]
+    assert rows(tree)[0] == ["Tasks for rss rss_parser_tasks, read by rss_parsers", "unknown", "0", "1", "0"]
 
 
 def test_the_chart_has_a_sentence_and_a_table_for_those_who_do_not_see_it(client, world):
@@ -204,6 +204,25 @@ def test_a_time_filter_is_in_utc(client, world):
     world.queued()
     assert len(rows(page(client, "/tasks?since=2025-11-26T12:00", HTMX))[0]) == 8
     assert "No task matches." in text_of(page(client, "/tasks?since=2025-11-26T12:01", HTMX))
+
+
+def test_what_cannot_be_retried_is_said_and_cannot_be_pressed(client, world):
+    world.queued()
+    dialog = page(client, "/tasks/all/retry", HTMX)
+    assert text_of(dialog.find(".//h2")) == "There is nothing to retry"
+    assert "1 task match; none of them can be retried" in text_of(dialog)
+    assert "disabled" in dialog.find(".//button[@id='confirm']").attrib
+
+
+def test_a_tasks_history_begins_with_its_creation_and_says_what_it_waits_for(client, world):
+    task = world.queued()[0]
+    found = rows(page(client, f"/tasks/{task}", HTMX))
+    assert [row[1] for row in found] == ["created attempt 1", "queued attempt 1"]
+    assert found[1][3] == "Kafka has it; it waits for a worker"
+    world.apply(world.report(task, Status.DONE, statistics={"items": 1234, "result": "a/b.jsonl"}))
+    tree = page(client, f"/tasks/{task}", HTMX)
+    assert [row[1] for row in rows(tree)] == ["created attempt 1", "queued attempt 1", "done attempt 1"]
+    assert (facts(tree)["items"], facts(tree)["result"]) == ("1,234", "a/b.jsonl")
 
 
 def test_lists_have_newer_and_older_pages(client, world):
@@ -267,12 +286,12 @@ def test_all_that_match_are_tried_again_with_a_result_each(client, world):
     world.apply(*(world.report(each, Status.FAILED, error="no feed") for each in ids))
     send(client, f"/tasks/{ids[0]}/retry")
     dialog = page(client, "/tasks/all/retry?status=failed", HTMX)
-    assert "3 tasks match; 3 of them can be made anew." in text_of(dialog)
+    assert "3 tasks match; 3 of them can be retried." in text_of(dialog)
     tree = parse(send(client, "/tasks/all/retry?status=failed", status=200).text)
-    assert text_of(tree.find(".//h2")) == "2 of 3 made anew"
+    assert text_of(tree.find(".//h2")) == "2 of 3 retried"
     found = rows(tree)
     assert found[0] == ["feed 0", "Not done: the source has an open task of this type"]
-    assert [row[1] for row in found[1:]] == ["made anew as a new task"] * 2
+    assert [row[1] for row in found[1:]] == ["retried as a new task"] * 2
     assert world.statuses() == ["failed"] * 3 + ["queued"] * 3
 
 
@@ -400,8 +419,8 @@ def test_a_source_shows_its_last_result_its_next_time_and_that_it_is_a_demo(clie
     world.set(tables.Source, settings={"demo": True})
     tree = page(client, "/sources?shown=failing", HTMX)
     head, row = rows(tree)
-    assert re.match(r"feed 0 demo .*failed 1 time$", head[0])
-    assert row[2:5] == ["every 1 hour", "2025-11-26 13:00 UTC", "failed 2025-11-26 12:00 UTC"]
+    assert re.match(r"feed 0 demo .*not done 1 time$", head[0])
+    assert row[2:5] == ["Every 1 hour", "2025-11-26 13:00 UTC", "failed 2025-11-26 12:00 UTC"]
 
 
 @pytest.mark.parametrize(

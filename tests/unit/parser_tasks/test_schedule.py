@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.common.errors import BadInputError
-from include.parser_tasks.schedule import check, following, preview
+from include.parser_tasks.schedule import check, following, preview, words
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 SECONDS = {"1 minute": 60, "15 minutes": 900, "2 hours": 7200, "1 day": 86400}
@@ -30,6 +30,20 @@ NONE_AT_ALL = [
 )
 def test_a_schedule_is_an_interval_or_a_cron_expression(given, kept):
     assert check(given) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("15 minutes", "Every 15 minutes"),
+        ("* * * * *", "Every minute"),
+        ("*/5 * * * *", "Every 5 minutes"),
+        ("30 6 * * 1", "At 06:30, only on Monday (UTC)"),
+        ("@daily", "@daily (UTC)"),
+    ],
+)
+def test_a_schedule_has_words(text, said):
+    assert words(text) == said
 
 
 @pytest.mark.parametrize("given", NONE_AT_ALL)
