@@ -1,7 +1,7 @@
 """Sources, types of tasks and schedules are made, changed and deleted; what cannot be kept is refused."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from include.common.text import shown
 from include.parser_tasks import schedule
 from include.parser_tasks.actions import cancel_of_source
 from include.parser_tasks.changes import changing
+from include.parser_tasks.messages import DEEPEST
 from include.parser_tasks.tables import (
     ADDRESS_LENGTH,
     NAME_LENGTH,
@@ -29,6 +30,7 @@ _sources, _types, _due, _tasks, _groups = (
     cast(sqlalchemy.Table, model.__table__) for model in (Source, TaskType, SourceTaskType, Task, TaskGroup)
 )
 MOST_SETTINGS = 65_536  # bytes of the JSON, which stands in every message
+BIGGEST = 2**63 - 1
 TITLE_LENGTH = 1000
 DEADLINES = (1.0, 30 * 86_400.0)  # seconds
 PRIORITIES = (-1000, 1000)
@@ -226,7 +228,20 @@ def _json_object(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInputError(f"{where} has {len(written):,} bytes; allowed are {MOST_SETTINGS:,}")
     if b"\\u0000" in written:
         raise BadInputError(f"{where} has the character U+0000, which cannot be kept")
+    level: list[Any] = [given]
+    for _ in range(DEEPEST + 1):
+        if any(isinstance(each, int) and abs(each) > BIGGEST for each in level):
+            raise BadInputError(f"{where} has a whole number beyond {BIGGEST:,}; write it as a text")
+        level = [inner for each in level for inner in _inside(each)]
+    if level:
+        raise BadInputError(f"{where} has objects and lists in more than {DEEPEST} levels")
     return dict(given)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _of_type(given: TaskTypeGiven) -> dict[str, Any]:

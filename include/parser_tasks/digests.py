@@ -1,22 +1,28 @@
 """What a person is told: a group that ended with failures or late tasks, a source that keeps failing, or is well again.
 
-Each is told once: whoever takes what is to be told marks it as told in the same transaction.
+Each is told once: it is marked when its message was taken, so that what is not taken is told by the next try.
 """
 
 import html
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy
 
-from include.common.database import transaction
+from include.common.database import answering, transaction
+from include.common.limits.lease import Leases
+from include.common.processes import this_process
+from include.common.telegram import MESSAGE_LIMIT, units
 from include.common.text import one_line
 from include.parser_tasks.models import Status
 from include.parser_tasks.tables import Source, Task, TaskGroup, TaskType
 
-# Groups and sources of one message, and the errors shown of a group.
+# Groups and sources that are told at once, and the errors shown of a group.
 MOST, ERRORS = 20, 3
+# Who tells holds this lease, longer than one message may take: in seconds.
+LEASE, TERM = "parser_tasks/tell", 600.0
 # Tasks in a row that failed or were late before a person is told of the source.
 FAILURES = 3
 
@@ -43,6 +49,7 @@ class EndedGroup:
 class Alarm:
     """A source that has failed `failures` times in a row; 0: it is well again."""
 
+    id: int
     name: str
     parser: str
     failures: int
@@ -60,10 +67,67 @@ class News:
         return bool(self.groups or self.alarms)
 
 
-def take_news(engine: sqlalchemy.Engine, now: float, failures: int = FAILURES) -> News:
-    """What is to be told now, marked as told: nobody else takes it. Raises errors of the database by kind."""
+def tell(engine: sqlalchemy.Engine, send: Callable[[str], Any], clock: Callable[[], float], link: str = "") -> int:
+    """Send what nobody was told yet; returns the number of messages, 0 where somebody else is at it.
+
+    A message is marked as told before the next one is sent; where `send` raises, the next try tells what is left.
+    Raises errors of the database by kind.
+    """
+    leases, holder, sent = Leases(engine), f"{this_process()} {uuid.uuid4().hex[:8]}", 0
+    if not leases.take_if_free(LEASE, holder, TERM):
+        return 0
+    try:
+        for part in _messages(untold(engine, clock()), link):
+            send(text_of(part, link))
+            _mark(engine, part, clock())
+            sent += 1
+    finally:
+        leases.release(LEASE, holder)
+    return sent
+
+
+def untold(engine: sqlalchemy.Engine, now: float, failures: int = FAILURES) -> News:
+    """What is to be told; groups that ended well, of which nobody is told, are marked. Raises as `tell`."""
+    troubled = (_groups.c.failed > 0) | (_groups.c.late > 0)
+    ended = (_groups.c.told_at == 0) & (_groups.c.ended_at > 0)
     with transaction(engine, "what is to be told of the parser tasks") as connection:
-        return News(_ended(connection, now), _alarms(connection, now, failures))
+        connection.execute(sqlalchemy.update(_groups).where(ended, ~troubled).values(told_at=now))
+    with answering("what is to be told of the parser tasks"), engine.connect() as connection:
+        return News(_ended(connection, ended), _alarms(connection, failures))
+
+
+def _messages(news: News, link: str) -> Iterator[News]:
+    """The news in parts that each fit a message, unless one of them alone does not."""
+    part = News()
+    every: list[EndedGroup | Alarm] = [*news.groups, *news.alarms]
+    for one in every:
+        more = _with(part, one)
+        if part and units(text_of(more, link)) > MESSAGE_LIMIT:
+            yield part
+            more = _with(News(), one)
+        part = more
+    if part:
+        yield part
+
+
+def _with(news: News, one: EndedGroup | Alarm) -> News:
+    if isinstance(one, Alarm):
+        return News(news.groups, (*news.alarms, one))
+    return News((*news.groups, one), news.alarms)
+
+
+def _mark(engine: sqlalchemy.Engine, news: News, now: float) -> None:
+    """That these were told: what has become of a source meanwhile is told by the next."""
+    groups = [group.id for group in news.groups]
+    ill, well = ([alarm.id for alarm in news.alarms if bool(alarm.failures) is is_ill] for is_ill in (True, False))
+    with transaction(engine, "what was told of the parser tasks") as connection:
+        for table, ids, values in (
+            (_groups, groups, {"told_at": now}),
+            (_sources, ill, {"alarmed_at": now}),
+            (_sources, well, {"alarmed_at": 0.0}),
+        ):
+            if ids:
+                connection.execute(sqlalchemy.update(table).where(table.c.id.in_(ids)).values(values))
 
 
 def text_of(news: News, link: str = "") -> str:
@@ -75,22 +139,18 @@ def text_of(news: News, link: str = "") -> str:
     return "\n".join(lines)
 
 
-def _ended(connection: sqlalchemy.Connection, now: float) -> tuple[EndedGroup, ...]:
-    untold = sqlalchemy.select(_groups.c.id).where(_groups.c.told_at == 0, _groups.c.ended_at > 0)
-    ids = connection.scalars(untold.order_by(_groups.c.ended_at).limit(MOST).with_for_update(skip_locked=True)).all()
-    if not ids:
-        return ()
-    connection.execute(sqlalchemy.update(_groups).where(_groups.c.id.in_(ids)).values(told_at=now))
+def _ended(connection: sqlalchemy.Connection, ended: sqlalchemy.ColumnElement[bool]) -> tuple[EndedGroup, ...]:
     read = (
         sqlalchemy.select(_groups, _types.c.name.label("task_type"))
         .join(_types, _types.c.id == _groups.c.task_type_id)
-        .where(_groups.c.id.in_(ids), (_groups.c.failed > 0) | (_groups.c.late > 0))
-        .order_by(_groups.c.id)
+        .where(ended, (_groups.c.failed > 0) | (_groups.c.late > 0))
+        .order_by(_groups.c.ended_at, _groups.c.id)
+        .limit(MOST)
     )
     names = ("id", "parser", "task_type", "total", "done", "failed", "late")
     return tuple(
         EndedGroup(**{name: row[name] for name in names}, errors=_errors(connection, row["id"]))
-        for row in connection.execute(read).mappings()
+        for row in connection.execute(read).mappings().all()
     )
 
 
@@ -100,16 +160,12 @@ def _errors(connection: sqlalchemy.Connection, group: int) -> tuple[tuple[str, s
     return tuple((row.source_name, row.error) for row in connection.execute(failed))
 
 
-def _alarms(connection: sqlalchemy.Connection, now: float, failures: int) -> tuple[Alarm, ...]:
+def _alarms(connection: sqlalchemy.Connection, failures: int) -> tuple[Alarm, ...]:
     ill = (_sources.c.failures >= failures) & (_sources.c.alarmed_at == 0)
     well = (_sources.c.failures == 0) & (_sources.c.alarmed_at > 0)
     read = sqlalchemy.select(_sources).where(ill | well).order_by(_sources.c.id).limit(MOST)
-    found: Sequence[sqlalchemy.RowMapping] = connection.execute(read.with_for_update(skip_locked=True)).mappings().all()
-    told = sqlalchemy.case((_sources.c.failures > 0, now), else_=0.0)
-    mine = sqlalchemy.update(_sources).where(_sources.c.id.in_([row["id"] for row in found]))
-    if found:
-        connection.execute(mine.values(alarmed_at=told))
-    return tuple(Alarm(row["name"], row["parser"], row["failures"]) for row in found)
+    found = connection.execute(read).mappings()
+    return tuple(Alarm(row["id"], row["name"], row["parser"], row["failures"]) for row in found)
 
 
 def _group_line(group: EndedGroup) -> str:

@@ -118,7 +118,7 @@ def _begins(after: str, order: Order) -> tuple[Any, Any]:
         if sort != order.sort:
             raise ValueError
         return _typed(value, order.column), _typed(key, order.key)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BadInputError("`after` is no cursor of this list in this order; take it from the page before") from error
 
 
@@ -129,5 +129,7 @@ def _typed(value: Any, column: sqlalchemy.ColumnElement[Any]) -> Any:
     if kind is float and type(value) in (int, float):
         return float(value)
     if type(value) is not kind or (kind is int and not -(2**63) <= value < 2**63):
+        raise ValueError
+    if kind is str and not value.isprintable():  # names are: a NUL or half a surrogate pair breaks a statement
         raise ValueError
     return value

@@ -1,5 +1,6 @@
 """When a source is asked again: by an interval (`15 minutes`) or by a cron expression (`*/5 * * * *`, in UTC)."""
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -12,6 +13,8 @@ from include.common.text import shown
 
 # Seconds. What is due is looked for once a minute.
 SHORTEST, LONGEST = 60.0, 366 * 86_400.0
+# croniter's own letters for a time that is drawn by lot, anew at each reading.
+_LOTS = re.compile(r"(?<![a-z])[rh](?![a-z])", re.IGNORECASE)
 
 
 def check(text: str, where: str = "schedule") -> str:
@@ -19,6 +22,8 @@ def check(text: str, where: str = "schedule") -> str:
     text = " ".join(text.split())
     try:
         if _is_cron(text):
+            if _LOTS.search(text):
+                raise CroniterError
             croniter(text, 0.0).get_next(float)
         elif not SHORTEST <= durations.parse_duration(text, where) <= LONGEST:
             raise BadInputError(f"{where} is `{text}`; allowed is an interval of 1 minute to 366 days")

@@ -101,10 +101,20 @@ def told(error: Exception) -> tuple[int, str]:
         sentence = str(error).encode("utf-8", "backslashreplace").decode()  # JSON may bring half a surrogate pair
         return next(status for kind, status in STATUSES if isinstance(error, kind)), sentence
     if isinstance(error, RequestValidationError):
-        return 422, "; ".join(f"`{shown(str(one['loc'][-1]))}`: {one['msg']}" for one in error.errors())
+        return 422, "; ".join(map(_said, error.errors()))
     if isinstance(error, HTTPException):
         return error.status_code, NOT_FOUND if error.detail == "Not Found" else str(error.detail)
     return 500, FAILED
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What is wrong with one of the values of a request, and which it is."""
+    given = error.get("input")
+    if error["loc"] == ("body",) and isinstance(given, str | bytes):
+        return "the body is no JSON object; send one, with `Content-Type: application/json`"
+    where = ".".join(map(str, error["loc"][1:] or error["loc"]))
+    sentence = f"`{shown(where)}`: {error['msg']}"
+    return f"{sentence}; it is `{shown(str(given))}`" if isinstance(given, str | int | float) else sentence
 
 
 def said_time(at: datetime, seconds: bool = False) -> str:

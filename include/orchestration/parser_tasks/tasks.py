@@ -92,16 +92,25 @@ class TellOperator(HeadraceTelegramOperator):
     """Tells Telegram of groups that ended with failures or late tasks, and of sources that fail or are well again."""
 
     def execute(self, context: Context) -> None:
-        """Take the news and send them; skipped where there are none."""
+        """Send what nobody was told yet; skipped where there is nothing, or nobody to tell."""
         reported(self._tell)(context)
 
     def _tell(self, context: Context) -> None:
-        news = digests.take_news(_engine(), time.time())
-        if not news:
+        unsent: list[AirflowSkipException] = []
+
+        def send(text: str) -> None:
+            self.log.info("%s", text)
+            self.text = text
+            try:
+                super(TellOperator, self).execute(context)
+            except AirflowSkipException as nobody:  # counts as told: or all of it would come once there is somebody
+                unsent.append(nobody)
+
+        told = digests.tell(_engine(), send, time.time, page_link(ERRORS))
+        if unsent:
+            raise unsent[0]
+        if not told:
             raise AirflowSkipException("there is nothing to tell")
-        self.text = digests.text_of(news, page_link(ERRORS))
-        self.log.info("%s", self.text)
-        super().execute(context)
 
 
 class ReadStatuses(BaseOperator):

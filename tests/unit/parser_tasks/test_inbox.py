@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from include.common.errors import TransientError
-from include.parser_tasks import digests
 from include.parser_tasks.inbox import MOST_KEPT, drain
 from include.parser_tasks.models import Status
 from include.parser_tasks.settings import KafkaSettings
@@ -118,42 +117,3 @@ def test_it_ends_between_two_bulks_where_it_is_told_to(world):
     answers = iter([True, True, False])
     assert drained(world, topic, go_on=lambda: next(answers)).applied == 8
     assert topic.committed == 8
-
-
-def test_a_group_that_ended_with_failures_is_told_once_and_one_that_went_well_never(world):
-    tasks = world.queued(4)
-    reports = [world.report(task, Status.FAILED, error=f"HTTP <{500 + n}>") for n, task in enumerate(tasks[:2])]
-    world.apply(*reports)
-    assert not digests.take_news(world.engine, world.now)
-    world.apply(world.report(tasks[2], Status.CANCELLED, reason="expired"), world.report(tasks[3], Status.DONE))
-    news = digests.take_news(world.engine, world.now)
-    assert digests.text_of(news, "http://here/errors?a=1&b=2") == (
-        f"<b>rss, latest</b> (group {world.groups()[0]['id']}): 1 of 4 done, 2 failed, 1 late\n"
-        "  feed 0: HTTP &lt;500&gt;\n"
-        "  feed 1: HTTP &lt;501&gt;\n"
-        '<a href="http://here/errors?a=1&amp;b=2">errors</a>'
-    )
-    assert not digests.take_news(world.engine, world.now)
-    world.now += 3600
-    world.create()
-    world.publish()
-    world.apply(*[world.report(task["id"], Status.DONE) for task in world.tasks() if task["status"] == "queued"])
-    assert not digests.take_news(world.engine, world.now)
-
-
-def test_a_source_that_keeps_failing_is_told_once_and_again_when_it_is_well(world):
-    (task,) = world.queued()
-    told = []
-    for status in [Status.FAILED] * 4 + [Status.DONE] * 2:
-        world.apply(world.report(task, status))
-        told.append([digests.text_of(digests.News(alarms=(alarm,))) for alarm in _alarms(world)])
-        world.now += 3600
-        world.create()
-        world.publish()
-        task = world.tasks()[-1]["id"]
-    ill, well = "<b>feed 0</b> (rss) failed 3 times in a row", "<b>feed 0</b> (rss) is well again"
-    assert told == [[], [], [ill], [], [well], []]
-
-
-def _alarms(world):
-    return digests.take_news(world.engine, world.now).alarms

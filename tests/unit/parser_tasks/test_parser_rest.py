@@ -9,6 +9,7 @@ from include.parser_tasks import tables
 from include.parser_tasks.api import build_app
 from include.parser_tasks.broker_admin import Backlog
 from include.parser_tasks.models import Status
+from include.parser_tasks.paging import cursor
 from include.parser_tasks.service import Service
 from include.parser_tasks.settings import KafkaSettings, Settings
 from include.web.pages import Tab
@@ -95,6 +96,13 @@ def call(client):
     return call
 
 
+def nested(levels):
+    found = 1
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
 def new_source(call, **more):
     status, found = call("POST", "/source/", json={**FEED, "task_types": [HOURLY], **more})
     assert status == 201, found
@@ -158,11 +166,14 @@ def test_a_source_keeps_its_parser_while_it_has_open_tasks(call):
         ({"settings": []}, "`settings`"),
         ({"settings": {"a": "\0"}}, "U+0000"),
         ({"settings": {"a": "x" * 70_000}}, "allowed are 65,536"),
+        ({"settings": {"a": [{"b": 2**63}]}}, "settings has a whole number beyond 9,223,372,036,854,775,807"),
+        ({"settings": nested(51)}, "settings has objects and lists in more than 50 levels"),
+        ({"settings": nested(400)}, "settings has objects and lists in more than 50 levels"),
         ({"active": "perhaps"}, "`active`"),
         ({"colour": "red"}, "`colour`"),
         ({"task_types": [{"task_type": "latest"}]}, "`schedule` must be given"),
         ({"task_types": [{**HOURLY, "task_type": "none"}]}, "task_type is `none`; there are `all`, `latest`"),
-        ({"task_types": [{**HOURLY, "task_type": "\0"}]}, "`task_type`"),
+        ({"task_types": [{**HOURLY, "task_type": "\0"}]}, "`task_types.0.task_type`"),
         ({"task_types": [HOURLY] * 101}, "`task_types`"),
     ],
 )
@@ -202,6 +213,10 @@ def test_wrong_json_is_refused_with_a_sentence(call, client, body):
         ({"schedule": "999999999 days"}, "1 minute to 366 days"),
         ({"schedule": "61 * * * *"}, "schedule is"),
         ({"schedule": "0 0 30 2 *"}, "schedule is"),
+        ({"schedule": "R R * * *"}, "schedule is"),
+        ({"schedule": "r(0-10)/5 * * * *"}, "schedule is"),
+        ({"schedule": "* * * * * *"}, "schedule is"),
+        ({"schedule": "0 minutes"}, "schedule is"),
         ({"schedule": "x" * 201}, "201 characters"),
         ({"schedule": ""}, "0 characters"),
         ({"priority": 10**9}, "-1000 to 1000"),
@@ -244,6 +259,13 @@ def test_schedules_are_made_changed_and_deleted(call, world):
     }
     assert call("DELETE", at) == (204, None)
     assert call("GET", at)[0] == call("DELETE", at)[0] == 404
+
+
+def test_settings_as_deep_and_large_as_they_may_be_are_kept(call):
+    settings = {"deep": nested(49)["a"], "large": 2**63 - 1, "small": 1 - 2**63, "text": "\u202e\U0001f680"}
+    made = new_source(call, settings=settings)
+    assert call("GET", f"/source/{made['id']}")[1]["settings"] == settings
+    assert call("GET", "/source/")[1]["items"] == [made]
 
 
 def test_a_schedule_is_tried_before_it_is_set(call):
@@ -324,6 +346,7 @@ def test_some_sources_are_asked_at_once(call, world):
         ({"parser": "fax"}, "registered are `rss`, `vk`, `youtube`"),
         ({"task_type": "none"}, "there are `all`, `latest`"),
         ({"source_ids": [10**9]}, "there are no sources `1000000000`"),
+        ({"source_ids": list(range(10**9, 10**9 + 10_000))}, "`1000000009` and 9,990 more"),
         ({"source_ids": [2**63]}, "less than or equal"),
         ({"source_ids": [-1]}, "greater than or equal"),
         ({"source_ids": ["x"]}, "valid integer"),
@@ -522,6 +545,45 @@ def test_lists_are_filtered(call, world):
 def test_a_list_that_cannot_be_is_refused(call, listed, query):
     status, found = call("GET", f"/{listed}/?{query}")
     assert (status, bool(found["detail"])) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        ("name", "\0"),
+        ("name", "\ud800"),
+        ("name", 7),
+        ("created_at", 10**400),
+        ("id", 2**63),
+        ("failures", True),
+        ("failures", 1.5),
+    ],
+)
+def test_a_cursor_that_nobody_gave_is_refused(call, sort, value):
+    status, found = call("GET", "/source/", params={"sort": sort, "after": cursor(sort, value, 1)})
+    assert (status, "no cursor of this list" in found["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("type_of_body", ["text/plain", "application/x-www-form-urlencoded", "application/xml", None])
+def test_a_body_that_is_not_said_to_be_json_is_refused(client, world, type_of_body):
+    world.source()
+    headers = {"content-type": type_of_body} if type_of_body else {}
+    for path, body in (("/source/", b'{"name": "x"}'), ("/task_group/", b'{"only_due": true}')):
+        answer = client.post(ROOT + path, content=body, headers=headers)
+        assert (answer.status_code, answer.json()) == (
+            422,
+            {"detail": "the body is no JSON object; send one, with `Content-Type: application/json`"},
+        )
+    assert world.tasks() == []
+
+
+def test_a_refusal_says_which_value_it_refuses(call):
+    status, found = call("GET", "/task/?page_size=0&status=lost")
+    assert (status, found["detail"]) == (
+        422,
+        "`status.0`: Input should be 'created', 'queued', 'in_progress', 'done', 'failed' or 'cancelled'; "
+        "it is `lost`; `page_size`: Input should be greater than or equal to 1; it is `0`",
+    )
 
 
 @pytest.mark.parametrize(
