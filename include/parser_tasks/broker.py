@@ -194,11 +194,13 @@ class Consumer:
         when that one's session is over. An end after `seconds` would be the next one's vanished member.
         Whoever cannot use what came closes the consumer without a commit: another one reads it again.
         """
-        while not (found := self._read(most, time.monotonic() + seconds)):
+        while True:
+            has_joined = self._is_member or time.monotonic() >= self._joins_by
+            if found := self._read(most, time.monotonic() + seconds):
+                return found
             self._check_answers()
-            if self._is_member or time.monotonic() >= self._joins_by:
-                break
-        return found
+            if has_joined:
+                return []
 
     def _read(self, most: int, ends: float) -> list[Incoming]:
         self._faults.forget()

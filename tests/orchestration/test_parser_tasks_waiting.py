@@ -34,7 +34,7 @@ def looks(monkeypatch):
 
     monkeypatch.setattr(waiting, "settings_of_trigger", settings)
     monkeypatch.setattr(waiting, "Admin", Admin)
-    monkeypatch.setattr(waiting, "UNSET", 0.0)
+    monkeypatch.setattr(waiting, "PAUSE", 0.0)
     monkeypatch.setattr(Admin, "made", 0)
     return environments
 

@@ -25,7 +25,7 @@ from include.parser_tasks.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 ERRORS = "/parser-manager/errors"
-# Seconds: that one run reads statuses, and that the broker is waited for when only the lag is asked.
+# Seconds: that one run reads statuses, and that the broker is waited for when it is asked something.
 LONGEST, PATIENCE = 300.0, 10.0
 
 
@@ -158,7 +158,7 @@ def _engine() -> sqlalchemy.Engine:
 
 def _sender(kafka: KafkaSettings) -> Producer:
     """A producer, with the topics made that are not there."""
-    admin = Admin(kafka)
+    admin = Admin(kafka, PATIENCE)
     try:
         admin.ensure_topics([*kafka.topics.values(), kafka.status_topic, kafka.dead_letter_topic])
     finally:
