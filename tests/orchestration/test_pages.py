@@ -103,7 +103,7 @@ def routes(mounted):
 
 
 def test_the_overview_is_mounted_behind_the_systems_for_its_address_begins_theirs(mounted):
-    assert list(mounted) == ["/headrace/csv", "/headrace/toys", "/headrace"]
+    assert list(mounted) == ["/headrace/csv", "/headrace/parser-manager", "/headrace/toys", "/headrace"]
 
 
 def test_without_a_login_no_route_answers(client, routes):
@@ -146,12 +146,14 @@ def test_the_overview_shows_every_system_and_a_tab_for_those_that_have_a_page(cl
     page = parse(client.get("/headrace/", headers=user("viewer")).text)
     assert [text_of(head) for head in page.findall(".//tr[@class='system']/th")] == [
         "CSV: open its page",
+        "Parser tasks: open its page",
         "Toys: open its page",
     ]
     tabs = page.findall(".//nav[@class='tabs']/a")
     assert [(text_of(tab), tab.get("href")) for tab in tabs] == [
         ("Overview", "/headrace/"),
         ("CSV", "/headrace/csv/"),
+        ("Parser tasks", "/headrace/parser-manager/"),
         ("Toys", "/headrace/toys/"),
     ]
 
