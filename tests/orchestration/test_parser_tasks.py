@@ -149,7 +149,7 @@ def test_a_late_task_has_more_time_while_the_broker_cannot_say_what_is_unread(en
 @pytest.fixture
 def hasty(monkeypatch):
     """The trigger's patience in fractions of a second."""
-    for name, seconds in {"EVERY": 0.01, "PATIENCE": 0.5, "RENEWED": 0.05, "LONGEST": 1.0, "FAILS_AFTER": 0.1}.items():
+    for name, seconds in {"EVERY": 0.01, "PATIENCE": 0.5, "PAUSE": 0.05, "LONGEST": 1.0, "FAILS_AFTER": 0.1}.items():
         monkeypatch.setattr(waiting, name, seconds)
 
 
