@@ -74,7 +74,7 @@ def retry(engine: sqlalchemy.Engine, ids: Iterable[UUID], person: str, now: floa
                 found[each] = Result(refused)
                 continue
             busy.add((task.source_id, task.task_type_id))
-            again.setdefault((task.parser, task.task_type_id), []).append(_again(task, sources[task.source_id]))
+            again.setdefault((task.parser, task.task_type_id), []).append(_again(task, sources[task.source_id][0]))
             changes.note(
                 Event(task.id, now, task.status, task.attempt, actor=person, detail="tried again as a new task")
             )
@@ -93,23 +93,27 @@ def _refusal(task: HeldTask | None, action: Action) -> str:
     return f"the task is `{task.status}`; {action} is for {allowed}"
 
 
-def _refusal_of_source(task: HeldTask | None, sources: Mapping[int, str], busy: set[tuple[int, int]]) -> str:
+def _refusal_of_source(
+    task: HeldTask | None, sources: Mapping[int, tuple[str, str]], busy: set[tuple[int, int]]
+) -> str:
     if task is None or task.source_id is None or task.source_id not in sources:
         return "its source was deleted"
+    if (parser := sources[task.source_id][1]) != task.parser:
+        return f"its source has the parser `{parser}` now, and the task is of `{task.parser}`"
     if (task.source_id, task.task_type_id) in busy:
         return "the source has an open task of this type"
     return ""
 
 
-def _sources_of(changes: Changes, tasks: Iterable[HeldTask]) -> tuple[dict[int, str], set[tuple[int, int]]]:
-    """The names of the sources of these tasks, and which source has an open task of which type."""
+def _sources_of(changes: Changes, tasks: Iterable[HeldTask]) -> tuple[dict[int, tuple[str, str]], set[tuple[int, int]]]:
+    """The name and parser of the sources of these tasks, and which source has an open task of which type."""
     ids = {task.source_id for task in tasks if task.source_id is not None}
-    names = sqlalchemy.select(_sources.c.id, _sources.c.name).where(_sources.c.id.in_(ids))
+    read = sqlalchemy.select(_sources.c.id, _sources.c.name, _sources.c.parser).where(_sources.c.id.in_(ids))
     busy = sqlalchemy.select(_tasks.c.source_id, _tasks.c.task_type_id)
     busy = busy.where(_tasks.c.source_id.in_(ids), is_open(_tasks.c.status))
     connection = changes.connection
     return (
-        {row.id: row.name for row in connection.execute(names)},
+        {row.id: (row.name, row.parser) for row in connection.execute(read)},
         {(row.source_id, row.task_type_id) for row in connection.execute(busy)},
     )
 

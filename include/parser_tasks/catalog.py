@@ -156,7 +156,9 @@ class Catalog:
     def change_schedule(self, schedule_id: int, given: ScheduleGiven) -> None:
         """Change a schedule; where its times change, the next one is reckoned from now. Open tasks go on."""
         values = _of_schedule(given)
-        with transaction(self.engine, "the schedule") as connection:
+        # One after the other with whoever creates tasks, who sets the next time as well.
+        with changing(self.engine, self.now, "the schedule") as changes:
+            connection = changes.connection
             before = _row(connection, _due, schedule_id, "schedule")
             if given.task_type and _type_id(connection, given.task_type) != before["task_type_id"]:
                 raise BadInputError("a schedule keeps its task type; make one of the other type, and delete this one")

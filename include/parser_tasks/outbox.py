@@ -59,22 +59,25 @@ def publish(
     `connected` is asked for a sender where there is something to send.
     Raises `TransientError` where some were not acknowledged: these stay `created`, the others are `queued`.
     """
-    with _turn(engine, clock) as mine:
-        if not mine():
-            return Published(elsewhere=True)
-        total, too_large, sender = 0, 0, None
-        while batch := _outgoing(engine, topics, clock()):
-            if not mine():  # too slow: somebody else has gone on
-                break
-            sender = sender or connected()
-            sent = sender.send(batch, PATIENCE)
-            too_large += _mark(engine, sent, clock())
-            total += sum(each.position is not None for each in sent)
-            if failed := [each for each in sent if each.position is None and not each.is_final]:
-                raise TransientError(
-                    f"{len(failed)} of {len(sent)} tasks were not sent and stay `created`: {failed[0].error}"
-                )
-        return Published(total, too_large)
+    total, too_large, sender = 0, 0, None
+    while True:
+        with _turn(engine, clock) as mine:
+            if not mine():
+                return Published(total, too_large, elsewhere=True)
+            while batch := _outgoing(engine, topics, clock()):
+                if not mine():  # too slow: somebody else has gone on
+                    return Published(total, too_large, elsewhere=True)
+                sender = sender or connected()
+                sent = sender.send(batch, PATIENCE)
+                too_large += _mark(engine, sent, clock())
+                total += sum(each.position is not None for each in sent)
+                if failed := [each for each in sent if each.position is None and not each.is_final]:
+                    raise TransientError(
+                        f"{len(failed)} of {len(sent)} tasks were not sent and stay `created`: {failed[0].error}"
+                    )
+        # What came behind our last look was left to us by those who found us at it.
+        if not _outgoing(engine, topics, clock(), most=1):
+            return Published(total, too_large)
 
 
 @contextmanager
@@ -87,7 +90,9 @@ def _turn(engine: sqlalchemy.Engine, clock: Callable[[], float]) -> Iterator[Cal
         leases.release(LEASE, holder)
 
 
-def _outgoing(engine: sqlalchemy.Engine, topics: Mapping[str, str], now: float) -> list[OutgoingMessage]:
+def _outgoing(
+    engine: sqlalchemy.Engine, topics: Mapping[str, str], now: float, most: int | None = None
+) -> list[OutgoingMessage]:
     read = (
         sqlalchemy.select(
             _tasks.c.id,
@@ -107,7 +112,7 @@ def _outgoing(engine: sqlalchemy.Engine, topics: Mapping[str, str], now: float) 
         .join(_types, _types.c.id == _tasks.c.task_type_id)
         .where(_tasks.c.status == Status.CREATED, _tasks.c.deadline_at > now, _tasks.c.parser.in_([*topics]))
         .order_by(_tasks.c.priority.desc(), _tasks.c.id)
-        .limit(BATCH)
+        .limit(most or BATCH)
     )
     with answering("the tasks to be sent"), engine.connect() as connection:
         return [_message(row, topics) for row in connection.execute(read).mappings()]

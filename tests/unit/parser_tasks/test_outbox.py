@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from include.common.errors import TransientError
 from include.parser_tasks import actions, outbox, tables
+from include.parser_tasks.changes import Changes
 from include.parser_tasks.messages import read_task
 from include.parser_tasks.models import Status
 from tests.unit.parser_tasks.conftest import NOON, TOPICS, Kafka, cleared
@@ -161,6 +162,10 @@ def test_one_sends_at_a_time(world):
     assert not world.publish().elsewhere
 
 
+def killed(*_):
+    raise KilledError
+
+
 @settings(max_examples=20)
 @given(data=st.data())
 def test_crashes_at_any_step_lose_nothing_and_queue_nothing_that_was_not_sent(parser_tasks_url, data):
@@ -182,13 +187,29 @@ def test_crashes_at_any_step_lose_nothing_and_queue_nothing_that_was_not_sent(pa
                 raise KilledError
             return found
 
+    def marking(*given):
+        step = data.draw(st.sampled_from(["before", "within", "after", None]), "crash of the marking")
+        if step == "before":
+            raise KilledError
+        with pytest.MonkeyPatch.context() as patch:
+            if step == "within":  # the transaction
+                patch.setattr(Changes, "store", killed)
+            found = mark(*given)
+        if step == "after":
+            raise KilledError
+        return found
+
     world.kafka = kafka = Crashing()
+    mark = outbox._mark
     for _ in range(data.draw(st.integers(1, 5), "tries")):
         try:
-            world.publish()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(outbox, "_mark", marking)
+                world.publish()
         except (KilledError, TransientError):
-            sent = kafka.sent()
-            assert all(sent[task["id"]] for task in world.tasks() if task["status"] == "queued")
+            there = kafka.topics.get("rss_parser_tasks", [])
+            queued = {task["offset"]: task["id"] for task in world.tasks() if task["status"] == "queued"}
+            assert {offset: there[offset].tag for offset in queued} == queued
             with world.engine.begin() as connection:  # the dead process's turn is over in time
                 connection.exec_driver_sql("DELETE FROM leases")
     before = kafka.sent()
