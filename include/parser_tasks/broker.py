@@ -190,16 +190,16 @@ class Consumer:
     def read(self, most: int, seconds: float) -> list[Incoming]:
         """Up to `most` messages: what is there once one came, but for no longer than `seconds`; [] where none came.
 
-        A member that joins waits besides until it has its partitions: those of a member that vanished are given away
-        when that one's session is over. An end after `seconds` would be the next one's vanished member.
+        A member that joins waits besides until it has its partitions, and looks for `seconds` at them: those of a
+        member that vanished are given away when that one's session is over. An end after `seconds` would be the next
+        one's vanished member.
         Whoever cannot use what came closes the consumer without a commit: another one reads it again.
         """
         while True:
             has_joined = self._is_member or time.monotonic() >= self._joins_by
             if found := self._read(most, time.monotonic() + seconds):
                 return found
-            self._check_answers()
-            if has_joined:
+            if not self._is_there() or has_joined:
                 return []
 
     def _read(self, most: int, ends: float) -> list[Incoming]:
@@ -253,11 +253,13 @@ class Consumer:
             self._next[each.position.topic, each.position.partition] = each.position.offset + 1
         return found
 
-    def _check_answers(self) -> None:
+    def _is_there(self) -> bool:
+        """Whether there is such a topic, of which one could have partitions."""
         try:
-            self._client.list_topics(self._topic, timeout=5.0)
+            found = self._client.list_topics(self._topic, timeout=5.0).topics.get(self._topic)
         except KafkaException:
             raise (self._faults.refused or away(self._bootstrap, 5.0)) from None
+        return bool(found and not found.error)
 
 
 def incoming(message: Message) -> Incoming:

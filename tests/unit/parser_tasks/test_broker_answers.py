@@ -1,5 +1,7 @@
 """What our interface makes of librdkafka's answers that a broker does not give at will."""
 
+from types import SimpleNamespace
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -41,20 +43,31 @@ class Message:
 
 
 class Client:
-    """A consumer of librdkafka with partition 0, which gives one of `bulks` after the other and remembers commits."""
+    """A consumer of librdkafka with partition 0, which gives one of `bulks` after the other and remembers commits.
 
-    def __init__(self, *bulks, failure=None):
+    It has its partition at once, or after the first `looks` at whether the broker answers.
+    """
+
+    def __init__(self, *bulks, failure=None, looks=0, trouble=None):
         self._bulks, self._failure, self.committed = list(bulks), failure, []
         self.mine = [TopicPartition("t", 0)]
+        self.looks, self._joins_at, self._trouble = 0, looks, trouble
 
     def subscribe(self, topics, on_assign):
-        on_assign(self, self.mine)
+        self._on_assign = on_assign
+        self._join()
+
+    def _join(self):
+        if self.looks == self._joins_at:
+            self._on_assign(self, self.mine)
 
     def consume(self, most, seconds):
-        return self._bulks.pop(0) if self._bulks else []
+        return self._bulks.pop(0) if self._bulks and self.looks >= self._joins_at else []
 
     def list_topics(self, topic, timeout):
-        return None
+        self.looks += 1
+        self._join()
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=self._trouble)})
 
     def assignment(self):
         return self.mine
@@ -114,3 +127,21 @@ def test_an_error_beside_messages_does_not_lose_them(monkeypatch):
     consumer = consumer_with(Client([Message(error=KafkaError.UNKNOWN_TOPIC_OR_PART)], [refused]), monkeypatch)
     with pytest.raises(ConfigError, match="TOPIC_AUTHORIZATION_FAILED"):
         consumer.read(2, 1.0)
+
+
+def test_a_reader_waits_for_its_partitions_and_then_looks_at_them(monkeypatch):
+    client = Client([Message(4)], looks=3)
+    assert offsets(consumer_with(client, monkeypatch).read(10, 0.01)) == [4]
+    assert client.looks == 3
+
+
+def test_a_reader_that_has_its_partitions_and_nothing_in_them_ends(monkeypatch):
+    client = Client()
+    assert consumer_with(client, monkeypatch).read(10, 0.01) == []
+    assert client.looks == 1
+
+
+def test_a_reader_does_not_wait_for_partitions_of_a_topic_that_is_not_there(monkeypatch):
+    client = Client(looks=9, trouble=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    assert consumer_with(client, monkeypatch).read(10, 0.01) == []
+    assert client.looks == 1
