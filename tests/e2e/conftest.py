@@ -153,6 +153,7 @@ def headrace(tmp_path_factory):
             HEADRACE_STORAGE=str(storage),
             AIRFLOW_CONN_TELEGRAM_DEFAULT=telegram.connection,
             HEADRACE_METRICS_TOKEN=TOKEN,
+            KAFKA_DEFAULT_BULK_TIMEOUT="1000",  # ms that a reader of statuses waits for more
             AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",  # an hourly run would share the counters
             AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([QUICK]),
             **metrics.environment,

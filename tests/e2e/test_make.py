@@ -8,6 +8,7 @@ import subprocess
 import time
 from datetime import UTC, datetime
 
+import httpx
 import psutil
 import pytest
 
@@ -19,6 +20,13 @@ from tests.e2e.conftest import PROJECT, make
 from tests.stand_ins.telegram import TelegramStandIn
 
 pytest_plugins = ["tests.s3"]
+PARSER_TASKS = ("parser_tasks_create", "parser_tasks_cancel_expired", "parser_task_statuses")
+RESULTS = {
+    ("demo: news of the mill", "done", ""),
+    ("demo: a wall", "done", ""),
+    ("demo: a channel", "done", ""),
+    ("demo: a feed that answers too late", "cancelled", "expired"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +135,15 @@ def check_what_is_up(made, home, port, tmp_path):
         runs = api.call("GET", f"/dags/{dag_id}/dagRuns?run_type=scheduled")["dag_runs"]
         return [run["state"] for run in runs]
 
-    api.pause("symbol_processing", False)
-    deadline = time.monotonic() + 90
+    for dag_id in ("symbol_processing", *PARSER_TASKS):
+        api.pause(dag_id, False)
+    deadline = time.monotonic() + 150
     while "success" not in scheduled("symbol_processing") and time.monotonic() < deadline:
         time.sleep(1)
     assert "success" in scheduled("symbol_processing")
+    check_that_the_demo_s_tasks_are_parsed_and_one_is_late(api.web, home, deadline)
+    for dag_id in PARSER_TASKS:
+        api.pause(dag_id, True)
     demo = Demo(find_running(Home(home)).demos["demo-api"])
     due = api.find_dag("csv_processing")["next_dagrun_run_after"]
     assert datetime.fromisoformat(due) < datetime.now(UTC)
@@ -144,6 +156,19 @@ def check_what_is_up(made, home, port, tmp_path):
     assert api.unfinished_runs("csv_processing") == []
     assert api.find_dag("csv_processing")["is_paused"]
     check_that_a_run_under_way_is_dropped(api)
+
+
+def check_that_the_demo_s_tasks_are_parsed_and_one_is_late(web, home, deadline):
+    """By the schedule of their DAGs, with the demo's broker, sources and workers."""
+    with httpx.Client(base_url=web, timeout=60, trust_env=False) as client:
+        login = {"username": USER, "password": Home(home).password()}
+        token = client.post("/auth/token", json=login).json()["access_token"]
+        found = set()
+        while found < RESULTS and time.monotonic() < deadline:
+            time.sleep(1)
+            answer = client.get("/headrace/parser-manager/api/v1/task/", headers={"Authorization": f"Bearer {token}"})
+            found = {(task["source_name"], task["status"], task["reason"]) for task in answer.json()["items"]}
+    assert found >= RESULTS
 
 
 def check_that_a_run_under_way_is_dropped(api):

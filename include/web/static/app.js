@@ -28,9 +28,11 @@ for (const name of ["htmx:pushedIntoHistory", "htmx:replacedInHistory"])
     if (route) parent.history.replaceState(parent.history.state, "", route + location.pathname + location.search);
   });
 
-// A page that nobody looks at asks for nothing. A filter in hx-trigger would need eval, which the policy forbids.
+// A page that nobody looks at asks for nothing; nor does one of which a button waits for its answer, which would be lost
+// with the button. A filter in hx-trigger would need eval, which the policy forbids.
 document.addEventListener("htmx:beforeRequest", (event) => {
-  if (document.hidden && event.target.getAttribute("hx-trigger")?.startsWith("every")) event.preventDefault();
+  if (!event.target.getAttribute("hx-trigger")?.startsWith("every")) return;
+  if (document.hidden || event.target.querySelector(".htmx-request")) event.preventDefault();
 });
 
 // Errors come as toasts; what else a proxy may answer is not put into the page.
@@ -42,6 +44,14 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 const toasts = document.getElementById("toasts");
+const dialog = document.getElementById("dialog");
+toasts.showPopover();
+// A dialog that opened later lies above them, and hides what is said of it.
+const raiseToasts = () => {
+  if (!dialog.open) return;
+  toasts.hidePopover();
+  toasts.showPopover();
+};
 // What changes something is not sent again by itself, and may have been done.
 const sayUnreachable = ({ detail }) => {
   const name = detail.requestConfig.verb === "get" ? "unreachable" : "unheard";
@@ -50,6 +60,7 @@ const sayUnreachable = ({ detail }) => {
 document.addEventListener("htmx:sendError", sayUnreachable);
 
 new MutationObserver((changes) => {
+  raiseToasts();
   for (const { addedNodes } of changes)
     for (const node of addedNodes) {
       if (node.nodeType !== Node.ELEMENT_NODE) continue;
@@ -75,7 +86,6 @@ document.addEventListener("click", (event) => {
 if (document.querySelector("[data-login]")) logIn();
 
 // A dialog is what was put into it; it closes by Escape, by a form of its own, or when the server says so.
-const dialog = document.getElementById("dialog");
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.target === dialog && !dialog.open) dialog.showModal();
 });

@@ -225,6 +225,15 @@ def test_a_tasks_history_begins_with_its_creation_and_says_what_it_waits_for(cli
     assert (facts(tree)["items"], facts(tree)["result"]) == ("1,234", "a/b.jsonl")
 
 
+def test_a_task_whose_source_was_deleted_says_so_and_is_not_retried(client, world):
+    task = world.queued()[0]
+    send(client, "/sources/1/delete")
+    tree = page(client, f"/tasks/{task}", HTMX)
+    assert facts(tree)["Source"] == "feed 0 (deleted)"
+    assert (facts(tree)["Begun"], facts(tree)["Worker"]) == ("never", "none")
+    assert "disabled" in tree.find(".//button[@id='retry']").attrib
+
+
 def test_lists_have_newer_and_older_pages(client, world):
     world.queued(120)
     first = page(client, "/tasks", HTMX)
@@ -420,7 +429,7 @@ def test_a_source_shows_its_last_result_its_next_time_and_that_it_is_a_demo(clie
     tree = page(client, "/sources?shown=failing", HTMX)
     head, row = rows(tree)
     assert re.match(r"feed 0 demo .*not done 1 time$", head[0])
-    assert row[2:5] == ["Every 1 hour", "2025-11-26 13:00 UTC", "failed 2025-11-26 12:00 UTC"]
+    assert row[2:5] == ["Every hour", "2025-11-26 13:00 UTC", "failed 2025-11-26 12:00 UTC"]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def test_a_schedule_is_an_interval_or_a_cron_expression(given, kept):
     ("text", "said"),
     [
         ("15 minutes", "Every 15 minutes"),
+        ("1 hour", "Every hour"),
         ("* * * * *", "Every minute"),
         ("*/5 * * * *", "Every 5 minutes"),
         ("30 6 * * 1", "At 06:30, only on Monday (UTC)"),
