@@ -57,7 +57,7 @@ def preview(text: str, now: float, times: int = 5) -> list[datetime]:
 
 @lru_cache(maxsize=1024)
 def words(text: str) -> str:
-    """A schedule as people say it: `Every 15 minutes`, `Every hour`; a cron expression that has no words is shown as it is."""
+    """A schedule as people say it: `Every 15 minutes`, `Every hour`; a cron expression without words as it is."""
     if not _is_cron(text):
         return f"Every {text.removeprefix('1 ')}"
     options = Options()
