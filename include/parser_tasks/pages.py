@@ -104,11 +104,17 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
     return router
 
 
-def _lines(kafka: KafkaSettings, topics: Topics) -> list[tuple[str, str, Mapping[str, int | None]]]:
-    """Each topic with its parser ("" for the statuses) and the lag of its groups, None where it is not known."""
-    known = {topic.name: topic.groups for topic in topics.topics}
+def _lines(kafka: KafkaSettings, topics: Topics) -> list[tuple[str, str, Mapping[str, tuple[int | None, float]]]]:
+    """Each topic with its parser ("" for the statuses) and, of its groups, the lag and when the oldest of it was sent.
+
+    A lag is None where it is not known, a time 0.
+    """
+    known = {
+        topic.name: {group: (lag, topic.oldest.get(group, 0.0)) for group, lag in topic.groups.items()}
+        for topic in topics.topics
+    }
     there = [
         *((topic, parser, WORKERS.format(parser)) for parser, topic in kafka.topics.items()),
         (kafka.status_topic, "", kafka.group),
     ]
-    return [(topic, parser, known.get(topic) or {group: None}) for topic, parser, group in there]
+    return [(topic, parser, known.get(topic) or {group: (None, 0.0)}) for topic, parser, group in there]

@@ -8,11 +8,12 @@ from uuid import UUID
 import sqlalchemy
 
 from include.common.database import answering
-from include.parser_tasks.models import ALLOWED, OPEN, Action, Cause, Reason, Status
+from include.parser_tasks.models import ALLOWED, OPEN, Action, Cause, Reason, Refusal, Status
 from include.parser_tasks.paging import FIRST_PAGE, Asked, Page, counted, order, page
 from include.parser_tasks.tables import (
     HAS_ERROR,
     HAS_WORKER,
+    IS_REFUSED,
     Source,
     SourceTaskType,
     Task,
@@ -53,7 +54,8 @@ class TaskFilter:
     """Which tasks; what is left out is any. Times are seconds since the epoch.
 
     `late`: past the deadline and open, or cancelled for that; `problems`: failed, or cancelled for that; `has_error`:
-    with an error text, or without one. `source_text` stands in the name or the address of the source.
+    with an error text, or without one. `source_text` stands in the name or the address of the source, or in the name
+    that a deleted one had.
     """
 
     statuses: frozenset[Status] = frozenset()
@@ -115,20 +117,14 @@ def tasks(engine: sqlalchemy.Engine, wanted: TaskFilter, now: float, asked: Aske
 def task_ids(
     engine: sqlalchemy.Engine, wanted: TaskFilter, now: float, action: Action, most: int = MOST_IDS
 ) -> tuple[tuple[UUID, ...], bool]:
-    """The ids of all tasks of a filter, and whether there are more than `most`.
-
-    Those whose status allows `action` come first, the newest first of them.
-    """
-    allowed = frozenset(status for status in Status if action in ALLOWED[status])
-    asked = wanted.statuses or frozenset(Status)
-    found: list[UUID] = []
+    """The ids of the tasks of a filter whose status allows `action`, the newest first; whether there are more."""
+    allowed = frozenset(status for status in wanted.statuses or Status if action in ALLOWED[status])
+    if not allowed:
+        return (), False
     with answering("the tasks of a filter"), engine.connect() as connection:
-        for statuses in (asked & allowed, asked - allowed):
-            if statuses and len(found) <= most:
-                some = _chosen(connection, replace(wanted, statuses=statuses), now)
-                newest = [each.order_by(_tasks.c.id.desc()).limit(most + 1) for each in some]
-                ids = {each for one in newest for each in connection.scalars(one)}
-                found += sorted(ids, reverse=True)
+        some = _chosen(connection, replace(wanted, statuses=allowed), now)
+        newest = [each.order_by(_tasks.c.id.desc()).limit(most + 1) for each in some]
+        found = sorted({each for one in newest for each in connection.scalars(one)}, reverse=True)
     return tuple(found[:most]), len(found) > most
 
 
@@ -141,6 +137,19 @@ def task(engine: sqlalchemy.Engine, task_id: UUID) -> TaskView | None:
         read = sqlalchemy.select(_events).where(_events.c.task_id == task_id).order_by(_events.c.id.desc())
         events = [EventRow(**row) for row in connection.execute(read.limit(MOST_EVENTS)).mappings()]
         return TaskView(found[0], tuple(reversed(events)), _tries(connection, found[0]))
+
+
+def refusals(engine: sqlalchemy.Engine, wanted: Collection[Refusal], asked: Asked = FIRST_PAGE) -> Page[EventRow]:
+    """A page of the status messages that were refused for one of these reasons, the newest first."""
+    by = order(asked, {"id": _events.c.id}, "-id")
+    chosen = [
+        sqlalchemy.select(_events).where(_events.c.refused == reason, IS_REFUSED) for reason in dict.fromkeys(wanted)
+    ]
+    with answering("the refused messages"), engine.connect() as connection:
+        read = [by.applied(each, asked.size + 1) for each in chosen]
+        found = [EventRow(**row) for each in read for row in connection.execute(each).mappings()]
+        rows = sorted(found, key=lambda row: row.id, reverse=by.descends)
+        return page(rows[: asked.size + 1], asked, by, counted(connection, *chosen))
 
 
 def tasks_of(engine: sqlalchemy.Engine, ids: Sequence[UUID]) -> list[TaskRow]:
@@ -301,8 +310,6 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
         )
     if wanted.source_id is not None:
         common &= _tasks.c.source_id == wanted.source_id
-    if wanted.source_text:
-        common &= _tasks.c.source_id.in_(_sources_of(connection, wanted.source_text))
     if wanted.group_id is not None:
         common &= _tasks.c.group_id == wanted.group_id
     if wanted.worker:
@@ -314,15 +321,19 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
     if wanted.created_to is not None:
         until = _first_id(wanted.created_to + SLACK)
         common &= (_tasks.c.created_at < wanted.created_to) & (_tasks.c.id < until)
-    read = sqlalchemy.select(_tasks.c.id).where(common)
+    reads = [sqlalchemy.select(_tasks.c.id).where(common)]
+    if wanted.source_text:  # of a deleted source, its tasks keep the name
+        there = _tasks.c.source_id.in_(_sources_of(connection, wanted.source_text))
+        deleted = _tasks.c.source_id.is_(None) & _stands_in(_tasks.c.source_name, wanted.source_text)
+        reads = [each.where(either) for each in reads for either in (there, deleted)]
     possible = (*OPEN, Status.CANCELLED) if wanted.late else Status
     statuses = [status for status in possible if not wanted.statuses or status in wanted.statuses]
     if wanted.problems:
         statuses = [status for status in statuses if status in (Status.FAILED, Status.CANCELLED)]
     has_index = wanted.has_error or not wanted.parser  # one that has all statuses
     if len(statuses) == len(Status) and has_index and not wanted.late:
-        return [read]
-    return [read.where(_tasks.c.status == status, *_also(status, wanted, now)) for status in statuses]
+        return reads
+    return [each.where(_tasks.c.status == status, *_also(status, wanted, now)) for each in reads for status in statuses]
 
 
 def _also(status: Status, wanted: TaskFilter, now: float) -> list[sqlalchemy.ColumnElement[bool]]:
@@ -339,8 +350,11 @@ def _sources_of(connection: sqlalchemy.Connection, text: str) -> Sequence[int] |
 
 def _holds(text: str) -> sqlalchemy.ColumnElement[bool]:
     """Whether `text` stands in the name or the address of a source."""
-    columns = (_sources.c.name, _sources.c.address)
-    return sqlalchemy.or_(*(column.icontains(text[:LIKE], autoescape=True) for column in columns))
+    return sqlalchemy.or_(*(_stands_in(column, text) for column in (_sources.c.name, _sources.c.address)))
+
+
+def _stands_in(column: sqlalchemy.ColumnElement[str], text: str) -> sqlalchemy.ColumnElement[bool]:
+    return column.icontains(text[:LIKE], autoescape=True)
 
 
 def _is_late(status: Status, now: float) -> sqlalchemy.ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """The JSON API of the parser tasks, below `/api/v1`: each address with and without a slash at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,13 +10,25 @@ from starlette.requests import Request
 
 from include.common.errors import BadInputError, ConflictError
 from include.parser_tasks import rest_json as js
-from include.parser_tasks.models import Action
+from include.parser_tasks.models import Action, Refusal
 from include.parser_tasks.rest_json import Id, Line, Listing
 from include.parser_tasks.service import Bulk, Service
 
 Handler = Callable[..., Any]
 # A `GET` that changes something, which the program that this API replaces had for crontabs.
 EXPIRE = "/task_group/cancel_expired_task_group"
+# What is refused, with a sentence.
+ERRORS: Mapping[int | str, str] = {
+    400: "The body cannot be read.",
+    401: "Nobody is logged in.",
+    403: "The user may not do that.",
+    404: "There is none of that id.",
+    409: "It is there already, or in use, or the task's status does not allow it.",
+    422: "A value cannot be: which, and what is allowed.",
+    503: "The database cannot be reached, or is not set up.",
+}
+# What says of each task what came of it, and refuses nothing as a whole for what is there.
+BULKS = ("/task_group/", EXPIRE, "/task/cancel", "/task/retry")
 # What is not possible, and what is instead: methods, path, sentence.
 REFUSED = (
     (
@@ -39,6 +51,7 @@ def router(service: Service, name_of: Callable[[Any], str]) -> APIRouter:
     _add_schedules(made, service)
     _add_groups(made, service)
     _add_tasks(made, service, name_of)
+    _add_refusals(made, service)
     _add_dictionary(made, service)
     for methods, path, sentence in REFUSED:
         for method in methods:
@@ -46,8 +59,16 @@ def router(service: Service, name_of: Callable[[Any], str]) -> APIRouter:
     return made
 
 
-def _route(router: APIRouter, method: str, path: str, **options: Any) -> Callable[[Handler], Handler]:
-    """A route at `path`, and at the same with or without a slash at its end: a redirect loses some callers' bodies."""
+def _route(
+    router: APIRouter, method: str, path: str, also: Mapping[int, str] | None = None, **options: Any
+) -> Callable[[Handler], Handler]:
+    """A route at `path`, and at the same with or without a slash at its end: a redirect loses some callers' bodies.
+
+    `also` are answers that are no errors and not the usual one.
+    """
+
+    more = {status: {"description": sentence} for status, sentence in (also or {}).items()}
+    options = {"responses": {**more, **_errors(method, path)}, **options}
 
     def add(handler: Handler) -> Handler:
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
@@ -56,6 +77,18 @@ def _route(router: APIRouter, method: str, path: str, **options: Any) -> Callabl
         return handler
 
     return add
+
+
+def _errors(method: str, path: str) -> dict[int | str, dict[str, Any]]:
+    """What the schema says of the errors of a route."""
+    found = {401, 403, 422, 503}
+    if method in ("POST", "PUT", "PATCH"):
+        found.add(400)
+    if "{" in path or (method, path) == ("POST", "/source_task_type/"):
+        found.add(404)
+    if method != "GET" and path not in BULKS:
+        found.add(409)
+    return {status: {"model": js.ErrorJson, "description": ERRORS[status]} for status in sorted(found)}
 
 
 def _add_sources(router: APIRouter, service: Service, name_of: Callable[[Any], str]) -> None:
@@ -169,7 +202,7 @@ def _add_groups(router: APIRouter, service: Service) -> None:
         page = service.groups(asked.wanted(), asked.asked(service.settings().page_size))
         return js.listing(page, map(js.group_json, page.rows))
 
-    @_route(router, "POST", "/task_group/", status_code=201)
+    @_route(router, "POST", "/task_group/", status_code=201, also={200: "Nothing was to be created."})
     def create(response: Response, wanted: js.GroupNew | None = None) -> js.CreatedJson:
         """Create tasks and send them: of all that is due where nothing is said. 200 where there was nothing to create.
 
@@ -205,12 +238,12 @@ def _add_tasks(router: APIRouter, service: Service, name_of: Callable[[Any], str
 
     @_route(router, "POST", "/task/cancel")
     def cancel_all(request: Request, wanted: js.BulkOf) -> js.BulkJson:
-        """Cancel these tasks, or all of a filter, at most 10,000 at once."""
+        """Cancel these tasks, or the open ones of a filter, at most 10,000 at once."""
         return js.bulk_json(_bulk(service, Action.CANCEL, wanted, _person(request, name_of)))
 
     @_route(router, "POST", "/task/retry")
     def retry_all(request: Request, wanted: js.BulkOf) -> js.BulkJson:
-        """Make these tasks, or all of a filter, anew, at most 10,000 at once, and send them."""
+        """Make these tasks anew, or those of a filter that failed or were cancelled, at most 10,000 at once."""
         return js.bulk_json(_bulk(service, Action.RETRY, wanted, _person(request, name_of)))
 
     @_route(router, "GET", "/task/{task_id}")
@@ -232,6 +265,14 @@ def _add_tasks(router: APIRouter, service: Service, name_of: Callable[[Any], str
         sent = js.bulk_json(bulk)
         new = js.task_json(service.task(new_id or task_id).task, service.clock())
         return js.RetriedJson(task=new, sent=sent.sent, waiting=sent.waiting)
+
+
+def _add_refusals(router: APIRouter, service: Service) -> None:
+    @_route(router, "GET", "/refused_message/")
+    def refusals(asked: Annotated[js.RefusedListed, Query()]) -> Listing[js.RefusedJson]:
+        """Status messages that changed nothing, and why, the newest first; of tasks that nobody knows too."""
+        page = service.refusals(asked.refused or list(Refusal), asked.asked(service.settings().page_size))
+        return js.listing(page, map(js.refused_json, page.rows))
 
 
 def _add_dictionary(router: APIRouter, service: Service) -> None:

@@ -13,13 +13,26 @@ from include.parser_tasks.models import ALLOWED, OPEN, Action, Cause, Reason, Re
 from include.parser_tasks.paging import MOST_ROWS, Asked, Page
 from include.parser_tasks.queries import MOST_IDS, GroupFilter, ScheduleFilter, SourceFilter, TaskFilter
 from include.parser_tasks.service import Bulk, Dictionary, Made
-from include.parser_tasks.views import GroupRow, LastTask, ScheduleRow, SourceRow, TaskRow, TaskTypeRow, TaskView
+from include.parser_tasks.views import (
+    EventRow,
+    GroupRow,
+    LastTask,
+    ScheduleRow,
+    SourceRow,
+    TaskRow,
+    TaskTypeRow,
+    TaskView,
+)
 
 Item = TypeVar("Item")
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 # Postgres keeps no NUL.
 Line = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 MOST_SCHEDULES = 100
+
+
+def _example(**values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [values]})
 
 
 class Given(BaseModel):
@@ -41,15 +54,21 @@ class Listed(Given):
 
 
 class TasksOf(Given):
-    """Which tasks; what is left out is any. `late`: past the deadline and open, or cancelled for that."""
+    """Which tasks; what is left out is any.
+
+    `late`: past the deadline and open, or cancelled for that; `problems`: failed, or cancelled for that; `source`
+    stands in the name or the address of the source, or in the name that a deleted one had.
+    """
 
     status: Annotated[list[Status], Field(max_length=len(Status))] = []
     parser: Line = ""
     task_type: Line = ""
     source_id: Id | None = None
+    source: Line = ""
     group_id: Id | None = None
     worker: Line = ""
     late: bool = False
+    problems: bool = False
     has_error: bool | None = None
     created_from: AwareDatetime | None = None
     created_to: AwareDatetime | None = None
@@ -61,6 +80,8 @@ class TasksOf(Given):
             parser=self.parser,
             task_type=self.task_type,
             source_id=self.source_id,
+            source_text=self.source,
+            problems=self.problems,
             group_id=self.group_id,
             worker=self.worker,
             late=self.late,
@@ -72,6 +93,12 @@ class TasksOf(Given):
 
 class TasksListed(Listed, TasksOf):
     """A page of tasks; sorted by `id`, the order of creation."""
+
+
+class RefusedListed(Listed):
+    """A page of refused messages; `refused` may be given several times, and is any where it is not."""
+
+    refused: Annotated[list[Refusal], Field(max_length=len(Refusal))] = []
 
 
 class GroupsListed(Listed):
@@ -136,12 +163,16 @@ class ScheduleOfSource(ScheduleChange):
 class ScheduleNew(ScheduleOfSource):
     """A schedule; its priority is 0, its deadline 600 seconds, and it is active, where nothing else is said."""
 
+    model_config = _example(source_id=1, task_type="all", schedule="0 3 * * *", priority=5, deadline_seconds=3600)
+
     source_id: Id
     schedule: str
 
 
 class ScheduleWhole(ScheduleChange):
     """All of a schedule."""
+
+    model_config = _example(schedule="2 hours", priority=0, deadline_seconds=600, active=True)
 
     schedule: str
     priority: int | None = 0
@@ -171,6 +202,13 @@ class SourceChange(Given):
 class SourceNew(SourceChange):
     """All of a source."""
 
+    model_config = _example(
+        name="Example news",
+        parser="rss",
+        address="https://example.com/feed.xml",
+        task_types=[{"task_type": "latest", "schedule": "15 minutes", "deadline_seconds": 600}],
+    )
+
     name: str
     parser: str
     address: str
@@ -192,6 +230,8 @@ class TaskTypeChange(Given):
 class TaskTypeNew(TaskTypeChange):
     """All of a type of tasks."""
 
+    model_config = _example(name="comments", title="Comments of the last week")
+
     name: str
     title: str | None = ""
 
@@ -202,6 +242,8 @@ class GroupNew(Given):
     `only_due` false creates them although they are not due; a source whose last task is open is passed over always.
     """
 
+    model_config = _example(parser="rss", task_type="latest", only_due=False)
+
     parser: Line = ""
     task_type: Line = ""
     source_ids: Annotated[list[Id], Field(max_length=MOST_IDS)] = []
@@ -209,10 +251,20 @@ class GroupNew(Given):
 
 
 class BulkOf(Given):
-    """Some tasks: these ids, or all of a filter."""
+    """Some tasks: these ids, or those of a filter whose status allows what is to be done."""
+
+    model_config = _example(filter={"status": ["failed"], "parser": "rss"})
 
     ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_IDS)] | None = None
     filter: TasksOf | None = None
+
+
+class ErrorJson(BaseModel):
+    """What was refused: the value, and what is allowed."""
+
+    model_config = _example(detail="parser is `fax`; registered are `rss`, `vk`, `youtube`")
+
+    detail: str
 
 
 class Listing(BaseModel, Generic[Item]):
@@ -272,6 +324,13 @@ class EventJson(BaseModel):
     detail: str
     partition: int | None
     offset: int | None
+
+
+class RefusedJson(EventJson):
+    """A status message that changed nothing; `task_id` is null where it could not be read."""
+
+    id: int
+    task_id: UUID | None
 
 
 class TaskWhole(TaskJson):
@@ -474,6 +533,11 @@ def task_whole(view: TaskView, now: float) -> TaskWhole:
     """A task with its history."""
     events = [EventJson(**_timed(each, "at")) for each in view.events]
     return TaskWhole(**_task(view.task, now), events=events, tries=[each.id for each in view.tries])
+
+
+def refused_json(row: EventRow) -> RefusedJson:
+    """A status message that changed nothing."""
+    return RefusedJson(**_timed(row, "at"))
 
 
 def group_json(row: GroupRow) -> GroupJson:

@@ -19,13 +19,14 @@ from include.parser_tasks.broker import OutgoingMessage, Sent
 from include.parser_tasks.broker_admin import Backlog
 from include.parser_tasks.catalog import Catalog, ScheduleGiven, SourceGiven, TaskTypeGiven
 from include.parser_tasks.creation import Choice, Created
-from include.parser_tasks.models import Action, Cause
+from include.parser_tasks.models import Action, Cause, Refusal
 from include.parser_tasks.paging import FIRST_PAGE, Asked, Page
 from include.parser_tasks.queries import MOST_IDS, GroupFilter, ScheduleFilter, SourceFilter, TaskFilter
 from include.parser_tasks.settings import KafkaSettings, Settings
 from include.parser_tasks.tables import SCHEDULE_LENGTH
 from include.parser_tasks.views import (
     Bucket,
+    EventRow,
     GroupRow,
     ParserCounts,
     ScheduleRow,
@@ -108,11 +109,15 @@ class Expired:
 
 @dataclass(frozen=True)
 class Topic:
-    """How many messages of a topic each consumer group has not read; `parser` is "" for the statuses."""
+    """How many messages of a topic each consumer group has not read; `parser` is "" for the statuses.
+
+    `oldest` is when the first of them was sent, of each group that has not read all.
+    """
 
     name: str
     parser: str
     groups: Mapping[str, int]
+    oldest: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,10 @@ class Service:
     def task(self, task_id: UUID) -> TaskView:
         """A task with its history; raises `NotFoundError`."""
         return _found(queries.task(self.engine(), task_id), f"there is no task {task_id}")
+
+    def refusals(self, wanted: Collection[Refusal], asked: Asked = FIRST_PAGE) -> Page[EventRow]:
+        """A page of the status messages that were refused for one of these reasons, the newest first."""
+        return queries.refusals(self.engine(), wanted, asked)
 
     def tasks_of(self, ids: Sequence[UUID]) -> list[TaskRow]:
         """Those of these tasks that there are."""
@@ -323,7 +332,7 @@ class Service:
         return Bulk(found.results, dispatched=self.dispatch() if found.done else None)
 
     def bulk(self, action: Action, wanted: TaskFilter, person: str) -> Bulk:
-        """Do it with all tasks of a filter, `MOST_IDS` at once; the result of each."""
+        """Do it with all tasks of a filter whose status allows it, `MOST_IDS` at once; the result of each."""
         ids, is_more = queries.task_ids(self.engine(), wanted, self.clock(), action, MOST_IDS)
         found = self.cancel(ids, person) if action is Action.CANCEL else self.retry(ids, person)
         return Bulk(found.results, is_more, found.dispatched)
@@ -345,8 +354,8 @@ class Service:
         try:
             with self._admin(kafka) as admin:
                 for parser, topic in kafka.topics.items():
-                    found.append(Topic(topic, parser, admin.groups_of(topic, [WORKERS.format(parser)])))
-                found.append(Topic(kafka.status_topic, "", admin.groups_of(kafka.status_topic, [kafka.group])))
+                    found.append(_topic(admin, topic, parser, WORKERS.format(parser)))
+                found.append(_topic(admin, kafka.status_topic, "", kafka.group))
         except HeadraceError as error:
             return Topics(self.clock(), tuple(found), str(error))
         return Topics(self.clock(), tuple(found))
@@ -358,6 +367,12 @@ class Service:
             yield admin
         finally:
             admin.close()
+
+
+def _topic(admin: Asker, name: str, parser: str, known: str) -> Topic:
+    groups = admin.groups_of(name, [known])
+    oldest = {group: admin.backlog(group, name).oldest_unread_at for group, lag in groups.items() if lag}
+    return Topic(name, parser, groups, {group: at for group, at in oldest.items() if at is not None})
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ IS_OPEN = text("status IN ({})".format(", ".join(f"'{status}'" for status in OPE
 IS_RETRY = text("retry_of IS NOT NULL")
 HAS_ERROR = text("error <> ''")
 HAS_WORKER = text("worker <> ''")
+IS_REFUSED = text("refused <> ''")
 
 
 def is_open(status: ColumnElement[str]) -> ColumnElement[bool]:
@@ -192,7 +193,10 @@ class TaskEvent(Base):
     """
 
     __tablename__ = "task_events"
-    __table_args__ = (Index("task_events_task_id_idx", "task_id", "id"),)
+    __table_args__ = (
+        Index("task_events_task_id_idx", "task_id", "id"),
+        Index("task_events_refused_idx", "refused", "id", sqlite_where=IS_REFUSED, postgresql_where=IS_REFUSED),
+    )
 
     id: Mapped[int] = mapped_column(BIG, primary_key=True)
     task_id: Mapped[UUID | None] = mapped_column(Uuid)

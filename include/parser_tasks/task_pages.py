@@ -1,5 +1,6 @@
 """The pages of tasks: lists of them, one of them, and what is done with one or with all that match."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -10,12 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from include.common.errors import BadInputError, quoted
+from include.common.text import shown
 from include.parser_tasks.actions import Result
-from include.parser_tasks.models import ALLOWED, Action, Status
+from include.parser_tasks.models import ALLOWED, DEAD, Action, Refusal, Status
 from include.parser_tasks.paging import Asked, Page
 from include.parser_tasks.queries import MOST_IDS, SourceFilter, TaskFilter
 from include.parser_tasks.service import Bulk, Made, Service
-from include.parser_tasks.task_query import LATE, PROBLEMS, STATUSES, Cursor, TaskQuery, turned
+from include.parser_tasks.task_query import LATE, PROBLEMS, STATUSES, Cursor, TaskQuery, Text, turned
 from include.parser_tasks.views import TaskRow
 from include.web.listing import Choice
 from include.web.pages import Pages, is_fragment
@@ -35,6 +38,8 @@ QUESTIONS = {
         "ended. A source that has an open task of the type is left out.",
     ),
 }
+# Of the messages that were refused, those in the dead letter queue where nothing else is said.
+REASONS = Choice("reason", "Reason", {"": "Can never be applied", **{each: each.capitalize() for each in Refusal}})
 KINDS = {Action.CANCEL: "danger", Action.RETRY: "primary"}
 PAST = {Action.CANCEL: "cancelled", Action.RETRY: "retried"}
 CAN = {Action.CANCEL: "tasks that have not ended can be", Action.RETRY: "tasks that failed or were cancelled can be"}
@@ -61,9 +66,9 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
         group = service.group(query.group_id) if query.group_id else None
         names = [each.name for each in service.sources(SourceFilter(), Asked(NAMES)).rows]
         crumbs = (("Errors" if query.errors else "Tasks", ""),)
-        shown = {"crumbs": crumbs, "group": group, "source_names": names, "is_demo": service.settings().kafka.demo}
+        more = {"crumbs": crumbs, "group": group, "source_names": names, "is_demo": service.settings().kafka.demo}
         choices = [*choices_of(service), *([PROBLEMS] if query.errors else [STATUSES, LATE])]
-        return pages.render(request, "tasks.html", {**values, **shown, "choices": choices, "texts": query.texts()})
+        return pages.render(request, "tasks.html", {**values, **more, "choices": choices, "texts": query.texts()})
 
     @router.get("/tasks")
     def tasks(request: Request, query: Query, after: Cursor = "", before: Cursor = "") -> Response:
@@ -72,6 +77,24 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
     @router.get("/errors")
     def errors(request: Request, query: Query, after: Cursor = "", before: Cursor = "") -> Response:
         return listed(request, query.only_errors(), after, before)
+
+    @router.get("/errors/messages")
+    def messages(request: Request, reason: Text = "", after: Cursor = "", before: Cursor = "") -> Response:
+        if reason not in REASONS.options:
+            raise BadInputError(f"reason is `{shown(reason)}`; allowed are {quoted(tuple(Refusal))}")
+        wanted = [Refusal(reason)] if reason else sorted(DEAD)
+        query = {"reason": reason}
+        rows, paging = turned(lambda asked: service.refusals(wanted, asked), "-id", query, after, before, "messages")
+        values = {"part": "/errors", "rows": rows, "paging": paging}
+        if is_fragment(request):
+            return pages.render(request, "message_rows.html", values)
+        more = {
+            "is_demo": service.settings().kafka.demo,
+            "crumbs": (("Errors", "/errors"), ("Refused messages", "")),
+            "choice": REASONS,
+            "reason": reason,
+        }
+        return pages.render(request, "messages.html", {**values, **more})
 
     @router.get("/tasks/all/{action}")
     def ask_of_all(request: Request, action: Action, query: Query) -> Response:
@@ -91,12 +114,14 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
     def do_to_all(request: Request, action: Action, query: Query) -> Response:
         found = service.bulk(action, query.wanted(), name_of(request.state.visitor.user))
         ordered = sorted(found.results.items(), key=lambda one: not one[1].refused)
+        hidden = ordered[RESULTS:]
         names = {row.id: row.source_name for row in service.tasks_of([task_id for task_id, _ in ordered[:RESULTS]])}
         values = {
             "title": f"{found.done:,} of {len(found.results):,} {PAST[action]}",
             "sentences": _told(found),
             "results": [(task_id, names.get(task_id, ""), result) for task_id, result in ordered[:RESULTS]],
-            "more": max(0, len(ordered) - RESULTS),
+            "more": len(hidden),
+            "more_refused": sum(bool(result.refused) for _, result in hidden),
         }
         return pages.render(request, "results.html", values, HX_Trigger=ROWS_CHANGED)
 
@@ -193,7 +218,8 @@ def _many(found: Page[Any], *, named: bool = True) -> str:
 
 def _told(found: Bulk) -> list[str]:
     """What a person has to know of a bulk as a whole."""
-    told = []
+    refused = Counter(result.refused for result in found.results.values() if result.refused)
+    told = [f"Not done, {count:,} times: {why}." for why, count in refused.most_common()]
     if found.is_more:
         told.append("More tasks match than are taken at once: do it again for the rest.")
     if found.dispatched and found.dispatched.waiting:

@@ -97,7 +97,7 @@ class Web:
             if left <= TIMEOUT:  # the deadline was all that it was waited for
                 raise _late(task) from error
             raise TransientError(f"{where} did not answer in time") from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:  # the last of a host's name
             raise PermanentError(f"{where} is no address to call: {error}") from error
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise TransientError(f"{where} cannot be reached: {type(error).__name__}") from error
@@ -125,4 +125,4 @@ def _joined(url: str, location: str) -> str:
 
 
 def _late(task: TaskMessage) -> LateError:
-    return LateError(f"the deadline passed while `{one_line(task.source.address)}` was asked")
+    return LateError(f"the deadline passed while `{one_line(redacted(task.source.address))}` was asked")

@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 
 from include.common.errors import TransientError
 from include.parser_tasks import expiry, pages, tables
+from include.parser_tasks.broker_admin import Backlog
 from include.parser_tasks.chart import draw
 from include.parser_tasks.models import Status
 from include.parser_tasks.service import Service
@@ -33,6 +35,7 @@ READ = (
     "/tasks/all/retry",
     "/groups",
     "/errors",
+    "/errors/messages",
     "/sources",
     "/sources/new",
     "/preview?schedule=15+minutes",
@@ -51,6 +54,9 @@ class Broker:
         if self.away:
             raise TransientError("Kafka at `kafka:9092` did not answer")
         return dict.fromkeys(known, 1234)
+
+    def backlog(self, group, topic):
+        return Backlog(1234, NOON - 60)
 
     def close(self):
         pass
@@ -143,7 +149,8 @@ def test_the_overview_refreshes_by_itself_and_says_demo(client, world):
 def test_the_backlog_has_the_lag_of_each_group_and_the_tasks_of_each_parser(client, world):
     world.queued(2)
     found = rows(page(client, "/backlog", HTMX))
-    assert found[0] == ["Tasks for rss rss_parser_tasks, read by rss_parsers", "1,234", "0", "2", "0"]
+    oldest = "2025-11-26 11:59 UTC"
+    assert found[0] == ["Tasks for rss rss_parser_tasks, read by rss_parsers", "1,234", oldest, "0", "2", "0"]
     assert found[-1][:2] == ["What workers report task_statuses, read by parser_manager", "1,234"]
 
 
@@ -152,7 +159,8 @@ def test_a_broker_that_is_away_is_a_sentence_and_the_rest_stays(client, world, b
     world.queued()
     tree = page(client, "/backlog", HTMX)
     assert "Kafka at `kafka:9092` did not answer" in text_of(tree.find(".//p[@class='need']"))
-    assert rows(tree)[0] == ["Tasks for rss rss_parser_tasks, read by rss_parsers", "unknown", "0", "1", "0"]
+    unknown = ["unknown"] * 2
+    assert rows(tree)[0] == ["Tasks for rss rss_parser_tasks, read by rss_parsers", *unknown, "0", "1", "0"]
 
 
 def test_the_chart_has_a_sentence_and_a_table_for_those_who_do_not_see_it(client, world):
@@ -302,6 +310,56 @@ def test_all_that_match_are_tried_again_with_a_result_each(client, world):
     assert found[0] == ["feed 0", "Not done: the source has an open task of this type"]
     assert [row[1] for row in found[1:]] == ["retried as a new task"] * 2
     assert world.statuses() == ["failed"] * 3 + ["queued"] * 3
+
+
+def test_what_is_not_shown_of_a_bulk_is_not_said_to_have_gone_well(client, world, monkeypatch):
+    monkeypatch.setattr("include.parser_tasks.task_pages.RESULTS", 1)
+    ids = world.queued(4)
+    world.apply(*(world.report(each, Status.FAILED) for each in ids))
+    for each in ids[:2]:
+        send(client, f"/tasks/{each}/retry")
+    shown = text_of(parse(send(client, "/tasks/all/retry?status=failed", status=200).text))
+    assert "2 of 4 retried" in shown
+    assert "Not done, 2 times: the source has an open task of this type." in shown
+    assert "3 more are not shown here: 1 of them were not done either." in shown
+    shown = text_of(parse(send(client, "/tasks/all/cancel?status=open", status=200).text))
+    assert "3 more are not shown here: all of them went well." in shown
+
+
+def test_a_bulk_leaves_alone_what_it_is_not_for(client, world):
+    world.apply(world.report(world.queued(2)[0], Status.DONE))
+    dialog = page(client, "/tasks/all/cancel", HTMX)
+    assert "2 tasks match; 1 of them can be cancelled." in text_of(dialog)
+    tree = parse(send(client, "/tasks/all/cancel", status=200).text)
+    assert text_of(tree.find(".//h2")) == "1 of 1 cancelled"
+    assert rows(tree) == [["feed 1", "cancelled"]]
+
+
+def test_messages_that_were_refused_are_a_part_of_the_errors(client, world):
+    [task] = world.queued()
+    world.apply(
+        world.report(UUID(NOBODY), Status.DONE), world.message(MARKUP.encode()), world.report(task, Status.DONE, 2)
+    )
+    world.apply(world.report(task, Status.DONE), world.report(task, Status.DONE))
+    there = page(client, "/errors").find(".//a[@id='refused-messages']").get("href").removeprefix(HERE)
+    tree = page(client, there)
+    assert [row[1:3] for row in rows(tree)] == [
+        ["unknown attempt", str(task)],
+        ["unreadable", "unknown"],
+        ["unknown task", NOBODY],
+    ]
+    assert tree.find(f".//a[@href='{HERE}/tasks/{task}']") is not None
+    assert tree.find(f".//a[@href='{HERE}/tasks/{NOBODY}']") is None
+    assert [row[1] for row in rows(page(client, f"{there}?reason=duplicate", HTMX))] == ["duplicate"]
+    assert "No message was refused for that." in text_of(page(client, f"{there}?reason=too+large"))
+    assert client.get(f"{HERE}{there}?reason=lost", headers=ADMIN).status_code == 422
+
+
+def test_a_deleted_source_is_found_by_its_name(client, world):
+    world.queued(2)
+    source = next(each["source_id"] for each in world.tasks() if each["source_name"] == "feed 1")
+    send(client, f"/sources/{source}/delete")
+    assert [row[0] for row in rows(page(client, "/tasks?source=feed+1"))] == ["feed 1"]
 
 
 def test_only_what_matches_is_cancelled(client, world):

@@ -447,8 +447,9 @@ def test_many_are_cancelled_with_a_result_each(call, world):
     assert said[str(two)].startswith("the task is `done`")
     assert said[NOBODY] == "there is no such task"
     found = call("POST", "/task/cancel", json={"filter": {"parser": "rss"}})[1]
-    assert (found["done"], found["refused"], found["is_more"]) == (1, 2, False)
-    assert found["results"][0]["id"] == str(three)
+    assert (found["done"], found["refused"], found["is_more"]) == (1, 0, False)
+    assert [each["id"] for each in found["results"]] == [str(three)]
+    assert call("POST", "/task/cancel", json={"filter": {"status": ["done"]}})[1]["results"] == []
     world.check_counts()
 
 
@@ -467,7 +468,7 @@ def test_of_more_than_one_request_takes_the_rest_is_left_for_the_next(call, worl
     found = call("POST", "/task/cancel", json={"filter": {}})[1]
     assert (found["done"], found["refused"], found["is_more"]) == (3, 0, True)
     found = call("POST", "/task/cancel", json={"filter": {}})[1]
-    assert (found["done"], found["refused"], found["is_more"]) == (2, 1, True)
+    assert (found["done"], found["refused"], found["is_more"]) == (2, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -489,6 +490,41 @@ def test_of_more_than_one_request_takes_the_rest_is_left_for_the_next(call, worl
 def test_a_bulk_that_says_not_what_is_meant_does_nothing(call, body, action):
     status, found = call("POST", f"/task/{action}", json=body)
     assert (status, bool(found["detail"])) == (422, True)
+
+
+def test_what_workers_said_in_vain_is_listed_with_the_reason(call, world):
+    [task] = world.queued()
+    world.apply(
+        world.report(task, Status.DONE),
+        world.report(task, Status.DONE),
+        world.report(UUID(NOBODY), Status.DONE),
+        world.message(b"{"),
+        world.report(UUID(NOBODY), Status.FAILED),
+    )
+    listed = call("GET", "/refused_message/")[1]
+    assert [(each["refused"], each["task_id"]) for each in listed["items"]] == [
+        ("unknown task", NOBODY),
+        ("unreadable", None),
+        ("unknown task", NOBODY),
+        ("duplicate", str(task)),
+    ]
+    unknown = "/refused_message/?refused=unknown+task"
+    first = call("GET", f"{unknown}&page_size=1")[1]
+    assert (first["total"], first["items"][0]["status"], first["items"][0]["offset"]) == (2, "failed", 5)
+    [second] = call("GET", f"{unknown}&after={first['after']}")[1]["items"]
+    assert (second["status"], second["detail"]) == ("done", f"no task has the id `{NOBODY}`")
+    assert call("GET", "/refused_message/?refused=unreadable&refused=duplicate")[1]["total"] == 2
+    assert call("GET", "/refused_message/?refused=lost")[0] == 422
+
+
+def test_tasks_of_a_deleted_source_are_found_by_its_name(call, world):
+    one, two = world.queued(2)
+    call("DELETE", f"/source/{world.tasks()[0]['source_id']}")
+    gone = next(each for each in world.tasks() if each["source_id"] is None)
+    for asked, found in ((gone["source_name"], [gone["id"]]), ("FEED", [two, one]), ("wall", [])):
+        listed = call("GET", "/task/", params={"source": asked})[1]
+        assert ([UUID(each["id"]) for each in listed["items"]], listed["total"]) == (found, len(found))
+    assert call("GET", "/task/?source=feed&status=cancelled")[1]["total"] == 1
 
 
 def test_lists_go_on_where_the_page_before_ended(call, world, settings):
@@ -541,7 +577,7 @@ def test_lists_are_filtered(call, world):
         "colour=red",
     ],
 )
-@pytest.mark.parametrize("listed", ["source", "source_task_type", "task_group", "task"])
+@pytest.mark.parametrize("listed", ["source", "source_task_type", "task_group", "task", "refused_message"])
 def test_a_list_that_cannot_be_is_refused(call, listed, query):
     status, found = call("GET", f"/{listed}/?{query}")
     assert (status, bool(found["detail"])) == (422, True)
@@ -694,6 +730,38 @@ def test_the_schema_names_every_route_and_what_it_says_is_so(client, app, world)
     assert len(statuses) == len(tried)
 
 
+def test_the_schema_says_how_errors_look_and_its_examples_are_taken(client, world):
+    source = world.source()
+    document = client.get("/headrace/parser-manager/openapi.json").json()
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorJson"}}}
+    operations = [
+        (method.upper(), path, each)
+        for path, methods in document["paths"].items()
+        if path.startswith("/api/v1/")
+        for method, each in methods.items()
+    ]
+    assert len(operations) > 30
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    tried = 0
+    for method, path, operation in operations:
+        errors = {status: each["content"] for status, each in operation["responses"].items() if status >= "400"}
+        assert {"401", "403", "422", "503"} <= set(errors)
+        assert list(errors.values()) == [error] * len(errors)
+        schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        [ref] = [each["$ref"] for each in (schema, *schema.get("anyOf", ())) if "$ref" in each] or [""]
+        examples = document["components"]["schemas"].get(ref.rpartition("/")[2], {}).get("examples", [])
+        if method == "POST" and examples:
+            [example] = examples
+            example = {**example, **({"source_id": source} if "source_id" in example else {})}
+            answer = client.post(f"/headrace/parser-manager{path}", json=example)
+            assert answer.status_code in (200, 201), (path, answer.text)
+            assert str(answer.status_code) in operation["responses"]
+            tried += 1
+            if path == "/api/v1/task_type/":
+                client.delete(f"{ROOT}/task_type/{answer.json()['id']}")
+    assert tried == 6
+
+
 def test_the_database_is_away(client, app, service, tmp_path):
     from include.common.database import new_engine
 
@@ -715,4 +783,7 @@ def test_the_topics_of_the_broker_are_asked_now_and_then(service, broker, world)
     assert service.topics() is found
     world.now += 6
     assert service.topics().trouble == "Kafka at `kafka:9092` does not answer"
+    assert [dict(each.oldest) for each in found.topics] == [{}] * 4
     assert broker.closed == 2
+    broker.away, broker.oldest_unread_at, world.now = False, NOON - 60, world.now + 6
+    assert [set(each.oldest.values()) for each in service.topics().topics] == [{NOON - 60}] * 4

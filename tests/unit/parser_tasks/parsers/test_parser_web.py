@@ -39,7 +39,9 @@ def test_more_bytes_than_allowed_are_not_read(clock: Clock) -> None:
         web.get(task(), "https://example.com/a", {})
 
 
-@pytest.mark.parametrize("address", ["", "feed", "file:///etc/passwd", "http://", "https://[x/", "ftp://a/b", "\0"])
+@pytest.mark.parametrize(
+    "address", ["", "feed", "file:///a", "http://", "https://[x/", "ftp://a/b", "\0", "http://xn--/"]
+)
 def test_what_is_no_address_is_a_sentence(address: str, web: Web) -> None:
     with pytest.raises((PermanentError, TransientError)):
         web.get(task(), address, {})
@@ -61,6 +63,11 @@ def test_no_message_names_a_login_or_a_query(clock: Clock) -> None:
     with pytest.raises(TransientError) as raised:
         web.get(task(), "https://me:pass@example.com/a?key=secret", {})
     assert str(raised.value) == "`https://example.com/a` answered 503"
+    with pytest.raises(LateError) as late:
+        web.get(
+            task(1, "https://me:pass@example.com/a?key=secret", deadline_at=clock.now()), "https://example.com/", {}
+        )
+    assert str(late.value) == "the deadline passed while `https://example.com/a` was asked"
 
 
 def test_what_passes_is_tried_again_with_growing_pauses_or_as_the_server_says(clock: Clock) -> None:
