@@ -71,6 +71,7 @@ class System:
     `fill` is the module whose `fill(environment, demos)` puts into the migrated database what is to be seen of the
     demos of these names, and takes away what is there of others: called when an Airflow that lasts is started, with the
     environment of its processes.
+    `check` is the module whose `from_environment(environment)` raises `ConfigError` for settings that cannot work.
     `measure` is the module whose `measure(dag_ids)` gives Prometheus's metrics of these of its DAGs.
     """
 
@@ -79,6 +80,7 @@ class System:
     dags: Mapping[str, tuple[str, ...] | Callable[[], Iterable[str]]]
     models: str = ""
     fill: str = ""
+    check: str = ""
     runner: str = ""
     page: Page | None = None
     measure: str = ""
@@ -181,6 +183,7 @@ SYSTEMS: tuple[System, ...] = (
         ),
         models="include.parser_tasks.tables",
         fill="include.orchestration.parser_tasks.demo",
+        check="include.parser_tasks.settings",
         page=Page("parser-manager", "include.orchestration.parser_tasks.pages"),
         measure="include.orchestration.parser_tasks.metrics",
         settings=(

@@ -4,11 +4,12 @@ Compose itself refuses a memory size, a number of CPUs, workers or a port that i
 default holds.
 """
 
+import importlib
 import importlib.util
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import sqlalchemy
@@ -19,7 +20,7 @@ from include.launch.stack.connections import connections
 from include.orchestration.memory import task_memory
 from include.orchestration.paths import storage
 from include.orchestration.pools import pools_file, read_pools
-from include.parser_tasks.settings import from_environment as parser_tasks
+from include.orchestration.systems import SYSTEMS
 
 PROFILES = ("demo", "flower", "kafka", "monitoring")
 # A folder of the host is whose it is there.
@@ -40,12 +41,20 @@ def problems(environment: Mapping[str, str], folders: Mapping[str, str] = FOLDER
         value = environment.get(name, "").strip()
         if value and (problem := check(value)):
             found.append(f"{name} {problem}")
-    for read in (connections, task_memory, _read_pools, _find_storage, parser_tasks):
+    readers: list[Callable[[Mapping[str, str]], object]] = [connections, task_memory, _read_pools, _find_storage]
+    for read in (*readers, *_of_systems()):
         try:
             read(environment)
         except HeadraceError as error:
             found.append(str(error))
     return found
+
+
+def _of_systems() -> Iterator[Callable[[Mapping[str, str]], object]]:
+    """What reads the settings of each system that has any to be checked."""
+    for system in SYSTEMS:
+        if system.check:
+            yield importlib.import_module(system.check).from_environment
 
 
 def _matches(pattern: str, allowed: str) -> Callable[[str], str | None]:
