@@ -18,8 +18,8 @@ from include.parser_tasks.tables import Source, SourceTaskType, Task, TaskGroup,
 _sources, _due, _types, _groups, _tasks = (
     cast(sqlalchemy.Table, model.__table__) for model in (Source, SourceTaskType, TaskType, TaskGroup, Task)
 )
-# Tasks of one transaction, and of one group at most.
-BATCH = 5000
+# Tasks of one transaction, and of one group at most: a second or so of work, for which others wait.
+BATCH = 10_000
 WAITING = (Status.CREATED, Status.QUEUED)
 TASK: Types = {
     "id": Uuid(),

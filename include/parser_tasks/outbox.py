@@ -24,7 +24,7 @@ from include.parser_tasks.models import Reason, Status
 from include.parser_tasks.tables import Source, Task, TaskType
 
 # Tasks that are sent and marked at once.
-BATCH = 5000
+BATCH = 10_000
 # Seconds: for the acknowledgements of a batch; for which nobody else sends, so more than that and the marking.
 PATIENCE, TERM = 30.0, 120.0
 LEASE = "parser_tasks/publish"
@@ -93,6 +93,15 @@ def _turn(engine: sqlalchemy.Engine, clock: Callable[[], float]) -> Iterator[Cal
 def _outgoing(
     engine: sqlalchemy.Engine, topics: Mapping[str, str], now: float, most: int | None = None
 ) -> list[OutgoingMessage]:
+    # Chosen before anything is joined to them: of 100,000 tasks that wait, most are read for their order only.
+    first = (
+        sqlalchemy.select(_tasks.c.id)
+        .where(_tasks.c.status == Status.CREATED, _tasks.c.deadline_at > now, _tasks.c.parser.in_([*topics]))
+        .where(_tasks.c.source_id.is_not(None))
+        .order_by(_tasks.c.priority.desc(), _tasks.c.id)
+        .limit(most or BATCH)
+        .subquery("first")
+    )
     read = (
         sqlalchemy.select(
             _tasks.c.id,
@@ -108,11 +117,10 @@ def _outgoing(
             _sources.c.address,
             _sources.c.settings,
         )
+        .join(first, first.c.id == _tasks.c.id)
         .join(_sources, _sources.c.id == _tasks.c.source_id)
         .join(_types, _types.c.id == _tasks.c.task_type_id)
-        .where(_tasks.c.status == Status.CREATED, _tasks.c.deadline_at > now, _tasks.c.parser.in_([*topics]))
         .order_by(_tasks.c.priority.desc(), _tasks.c.id)
-        .limit(most or BATCH)
     )
     with answering("the tasks to be sent"), engine.connect() as connection:
         return [_message(row, topics) for row in connection.execute(read).mappings()]

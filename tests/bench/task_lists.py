@@ -6,6 +6,7 @@ is the bare `UPDATE` of the same tasks.
 """
 
 import io
+import itertools
 import json
 import os
 import statistics
@@ -191,7 +192,7 @@ def fill(engine: sqlalchemy.Engine) -> None:
 def _insert_tasks(connection: sqlalchemy.Connection) -> None:
     found = _rows()
     if connection.dialect.name == "sqlite":
-        while some := [row for row, _ in zip(found, range(SOURCES), strict=False)]:
+        while some := list(itertools.islice(found, SOURCES)):
             connection.execute(sqlalchemy.insert(tables.Task.__table__), some)
         return
     with connection.connection.cursor() as cursor:
@@ -223,7 +224,7 @@ def _client(engine: sqlalchemy.Engine) -> TestClient:
 def measure() -> None:
     """Print the tables."""
     rounds = int(os.environ.get("ROUNDS") or ROUNDS)
-    only = os.environ.get("DATABASE", "sqlite postgres").split()
+    only = os.environ.get("DATABASE", "postgres").split()
     for name in only:
         with _database(name) as url:
             migrate(url, branches=BRANCHES, data=True)
