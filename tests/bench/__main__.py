@@ -1,5 +1,7 @@
 """`make bench`: the row engine beside its floor, in one invocation, in alternating order, medians.
 
+CASE=pages, upload, task-flow and task-lists measure other things, each in a module of that name.
+
 `floor` is a bare aiohttp loop with the same requests in flight against the same server, `task` Headrace's own code of
 one task (both in `alone.py`), `run` the whole DAG run on the scheduler with LocalExecutor, from its trigger to its end;
 the start of Airflow is not counted. CASE chooses among the cases below; ROWS, LATENCY (seconds), IN_FLIGHT make one of

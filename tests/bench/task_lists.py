@@ -1,8 +1,8 @@
 """`make bench CASE=task-lists`: the lists of a million parser tasks, and 10,000 of them that are late at once.
 
-On Postgres and on SQLite: each list of the page and of the JSON API with each of its filters, asked of the
-application in this process, pages rendered. `floor` is the bare `SELECT` of the newest 100 tasks; that of the expiry
-is the bare `UPDATE` of the same tasks.
+On Postgres, or with DATABASE=sqlite on that: each list of the page and of the JSON API with each of its filters, asked
+of the application in this process, pages rendered. `floor` is the bare `SELECT` of the newest 100 tasks; that of the
+expiry is the bare `UPDATE` of the same tasks.
 """
 
 import io
