@@ -112,7 +112,8 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
 
     @router.post("/tasks/all/{action}")
     def do_to_all(request: Request, action: Action, query: Query) -> Response:
-        found = service.bulk(action, query.wanted(), name_of(request.state.visitor.user))
+        fitting = _fitting(query.wanted(), action)
+        found = service.bulk(action, fitting, name_of(request.state.visitor.user)) if fitting else Bulk({})
         ordered = sorted(found.results.items(), key=lambda one: not one[1].refused)
         hidden = ordered[RESULTS:]
         names = {row.id: row.source_name for row in service.tasks_of([task_id for task_id, _ in ordered[:RESULTS]])}
@@ -198,13 +199,14 @@ def _asked(pages: Pages, request: Request, action: Action, path: str, can: bool,
 
 def _count(service: Service, wanted: TaskFilter, action: Action | None = None) -> Page[TaskRow]:
     """How many tasks match, or of them those that allow an action, as a page's total."""
-    if action:
-        allowed = {status for status, actions in ALLOWED.items() if action in actions}
-        statuses = (wanted.statuses or frozenset(Status)) & allowed
-        if not statuses:
-            return Page(())
-        wanted = replace(wanted, statuses=statuses)
-    return service.tasks(wanted, Asked(1))
+    fitting = _fitting(wanted, action) if action else wanted
+    return service.tasks(fitting, Asked(1)) if fitting else Page(())
+
+
+def _fitting(wanted: TaskFilter, action: Action) -> TaskFilter | None:
+    """Those of a filter whose status allows an action; None where none can be."""
+    statuses = (wanted.statuses or frozenset(Status)) & {each for each in Status if action in ALLOWED[each]}
+    return replace(wanted, statuses=statuses) if statuses else None
 
 
 def _is_number(value: Any) -> bool:

@@ -222,6 +222,16 @@ def test_what_cannot_be_retried_is_said_and_cannot_be_pressed(client, world):
     assert "disabled" in dialog.find(".//button[@id='confirm']").attrib
 
 
+def test_of_all_that_match_those_are_taken_whose_status_allows_it(client, world):
+    done, failed, _open = world.queued(3)
+    world.apply(world.report(done, Status.DONE), world.report(failed, Status.FAILED))
+    tree = parse(send(client, "/tasks/all/retry", status=200).text)
+    assert text_of(tree.find(".//h2")) == "1 of 1 retried"
+    assert [row[0] for row in rows(tree)] == ["feed 1"]
+    nothing = parse(send(client, "/tasks/all/retry?status=done", status=200).text)
+    assert text_of(nothing.find(".//h2")) == "0 of 0 retried"
+
+
 def test_a_tasks_history_begins_with_its_creation_and_says_what_it_waits_for(client, world):
     task = world.queued()[0]
     found = rows(page(client, f"/tasks/{task}", HTMX))
