@@ -55,7 +55,7 @@ class TaskFilter:
 
     `late`: past the deadline and open, or cancelled for that; `problems`: failed, or cancelled for that; `has_error`:
     with an error text, or without one. `source_text` stands in the name or the address of the source, or in the name
-    that a deleted one had.
+    that a deleted one had. `before` is a task: only older ones.
     """
 
     statuses: frozenset[Status] = frozenset()
@@ -70,6 +70,7 @@ class TaskFilter:
     has_error: bool | None = None
     created_from: float | None = None
     created_to: float | None = None
+    before: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +248,15 @@ def schedule(engine: sqlalchemy.Engine, schedule_id: int) -> ScheduleRow | None:
         return next(iter(_schedule_rows(connection, _schedules_read().where(_due.c.id == schedule_id))), None)
 
 
+def task_type_page(engine: sqlalchemy.Engine, asked: Asked = FIRST_PAGE) -> Page[TaskTypeRow]:
+    """A page of the types, by `id` or `name`."""
+    by = order(asked, {"id": _types.c.id, "name": _types.c.name}, "name")
+    chosen = sqlalchemy.select(_types)
+    with answering("the types of tasks"), engine.connect() as connection:
+        rows = [TaskTypeRow(**row) for row in connection.execute(by.applied(chosen, asked.size + 1)).mappings()]
+        return page(rows, asked, by, counted(connection, chosen))
+
+
 def task_types(engine: sqlalchemy.Engine) -> list[TaskTypeRow]:
     """All types, by name: there are few."""
     with answering("the types of tasks"), engine.connect() as connection:
@@ -310,6 +320,8 @@ def _chosen(connection: sqlalchemy.Connection, wanted: TaskFilter, now: float) -
         )
     if wanted.source_id is not None:
         common &= _tasks.c.source_id == wanted.source_id
+    if wanted.before is not None:
+        common &= _tasks.c.id < wanted.before
     if wanted.group_id is not None:
         common &= _tasks.c.group_id == wanted.group_id
     if wanted.worker:

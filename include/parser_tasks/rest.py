@@ -1,6 +1,7 @@
 """The JSON API of the parser tasks, below `/api/v1`: each address with and without a slash at its end."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -126,10 +127,10 @@ def _add_sources(router: APIRouter, service: Service, name_of: Callable[[Any], s
 
 def _add_task_types(router: APIRouter, service: Service) -> None:
     @_route(router, "GET", "/task_type/")
-    def task_types() -> Listing[js.TaskTypeJson]:
-        """All types of tasks, by name."""
-        found = [js.task_type_json(each) for each in service.task_types()]
-        return Listing(items=found, after=None, total=len(found), is_more=False)
+    def task_types(asked: Annotated[js.Listed, Query()]) -> Listing[js.TaskTypeJson]:
+        """Types of tasks; sorted by `id` or `name`."""
+        page = service.task_type_page(asked.asked(service.settings().page_size))
+        return js.listing(page, map(js.task_type_json, page.rows))
 
     @_route(router, "POST", "/task_type/", status_code=201)
     def new_task_type(given: js.TaskTypeNew) -> js.TaskTypeJson:
@@ -299,7 +300,9 @@ def _bulk(service: Service, action: Action, wanted: js.BulkOf, person: str) -> B
     if (wanted.ids is None) == (wanted.filter is None):
         raise BadInputError("either `ids` or `filter` must be given; an empty `filter` is all tasks")
     if wanted.filter is not None:
-        return service.bulk(action, wanted.filter.wanted(), person)
+        return service.bulk(action, replace(wanted.filter.wanted(), before=wanted.after), person)
+    if wanted.after is not None:
+        raise BadInputError("`after` goes with a `filter`, not with `ids`")
     ids = wanted.ids or []
     return service.cancel(ids, person) if action is Action.CANCEL else service.retry(ids, person)
 

@@ -175,9 +175,9 @@ class ScheduleWhole(ScheduleChange):
     model_config = _example(schedule="2 hours", priority=0, deadline_seconds=600, active=True)
 
     schedule: str
-    priority: int | None = 0
-    deadline_seconds: float | None = 600.0
-    active: bool | None = True
+    priority: int = 0
+    deadline_seconds: float = 600.0
+    active: bool = True
 
 
 class SourceChange(Given):
@@ -212,8 +212,8 @@ class SourceNew(SourceChange):
     name: str
     parser: str
     address: str
-    settings: dict[str, Any] | None = {}
-    active: bool | None = True
+    settings: dict[str, Any] = {}
+    active: bool = True
 
 
 class TaskTypeChange(Given):
@@ -233,7 +233,7 @@ class TaskTypeNew(TaskTypeChange):
     model_config = _example(name="comments", title="Comments of the last week")
 
     name: str
-    title: str | None = ""
+    title: str = ""
 
 
 class GroupNew(Given):
@@ -251,12 +251,16 @@ class GroupNew(Given):
 
 
 class BulkOf(Given):
-    """Some tasks: these ids, or those of a filter whose status allows what is to be done."""
+    """Some tasks: these ids, or those of a filter whose status allows what is to be done, the newest first.
+
+    `after` is what the answer before said: the rest of the filter, which is older.
+    """
 
     model_config = _example(filter={"status": ["failed"], "parser": "rss"})
 
     ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_IDS)] | None = None
     filter: TasksOf | None = None
+    after: UUID | None = None
 
 
 class ErrorJson(BaseModel):
@@ -451,11 +455,11 @@ class ResultJson(BaseModel):
 
 
 class BulkJson(BaseModel):
-    """What came of each task; `is_more` where the filter has more than one request takes: ask again."""
+    """What came of each task; `after` is for the rest of the filter, null where there is none."""
 
     done: int
     refused: int
-    is_more: bool
+    after: UUID | None
     results: list[ResultJson]
     sent: int
     waiting: str
@@ -600,7 +604,7 @@ def bulk_json(bulk: Bulk) -> BulkJson:
     return BulkJson(
         done=bulk.done,
         refused=len(results) - bulk.done,
-        is_more=bulk.is_more,
+        after=bulk.after,
         results=results,
         sent=sent.sent if sent else 0,
         waiting=sent.waiting if sent else "",

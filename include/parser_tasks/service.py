@@ -87,10 +87,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Bulk:
-    """What came of each task; `is_more` where more tasks are of the filter than one request takes."""
+    """What came of each task; `after` is the last of them where more of the filter are left, which are older."""
 
     results: Mapping[UUID, Result]
-    is_more: bool = False
+    after: UUID | None = None
     dispatched: Dispatched | None = None
 
     @property
@@ -194,6 +194,10 @@ class Service:
     def task_types(self) -> list[TaskTypeRow]:
         """All types of tasks, by name."""
         return queries.task_types(self.engine())
+
+    def task_type_page(self, asked: Asked = FIRST_PAGE) -> Page[TaskTypeRow]:
+        """A page of the types of tasks, by name."""
+        return queries.task_type_page(self.engine(), asked)
 
     def task_type(self, type_id: int) -> TaskTypeRow:
         """A type of tasks; raises `NotFoundError`."""
@@ -335,7 +339,7 @@ class Service:
         """Do it with all tasks of a filter whose status allows it, `MOST_IDS` at once; the result of each."""
         ids, is_more = queries.task_ids(self.engine(), wanted, self.clock(), action, MOST_IDS)
         found = self.cancel(ids, person) if action is Action.CANCEL else self.retry(ids, person)
-        return Bulk(found.results, is_more, found.dispatched)
+        return Bulk(found.results, ids[-1] if is_more else None, found.dispatched)
 
     def _in_batches(self, action: Action, ids: Iterable[UUID], person: str) -> dict[UUID, Result]:
         act = actions.cancel if action is Action.CANCEL else actions.retry

@@ -105,15 +105,15 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
             return _asked(pages, request, action, "", False, values)
         told = [f"{_many(matching)} match; {_many(fit, named=False)} of them can be {PAST[action]}."]
         if fit.is_more:
-            told.append(f"The newest {MOST_IDS:,} are taken at once; do it again for the rest.")
+            told.append(f"The newest {MOST_IDS:,} are taken at once; you can go on with the rest then.")
         values = {"title": QUESTIONS[action][0].format(_many(fit)), "sentences": [*told, QUESTIONS[action][1]]}
         own = f"/tasks/all/{action}{query.address}"
         return _asked(pages, request, action, own, True, values)
 
     @router.post("/tasks/all/{action}")
-    def do_to_all(request: Request, action: Action, query: Query) -> Response:
-        fitting = _fitting(query.wanted(), action)
-        found = service.bulk(action, fitting, name_of(request.state.visitor.user)) if fitting else Bulk({})
+    def do_to_all(request: Request, action: Action, query: Query, rest_of: UUID | None = None) -> Response:
+        wanted = replace(query.wanted(), before=rest_of)
+        found = service.bulk(action, wanted, name_of(request.state.visitor.user))
         ordered = sorted(found.results.items(), key=lambda one: not one[1].refused)
         hidden = ordered[RESULTS:]
         names = {row.id: row.source_name for row in service.tasks_of([task_id for task_id, _ in ordered[:RESULTS]])}
@@ -122,6 +122,7 @@ def router(pages: Pages, service: Service, name_of: Callable[[Any], str]) -> API
             "sentences": _told(found),
             "results": [(task_id, names.get(task_id, ""), result) for task_id, result in ordered[:RESULTS]],
             "more": len(hidden),
+            "rest": f"/tasks/all/{action}{query.address or '?'}&rest_of={found.after}" if found.after else "",
             "more_refused": sum(bool(result.refused) for _, result in hidden),
         }
         return pages.render(request, "results.html", values, HX_Trigger=ROWS_CHANGED)
@@ -222,8 +223,10 @@ def _told(found: Bulk) -> list[str]:
     """What a person has to know of a bulk as a whole."""
     refused = Counter(result.refused for result in found.results.values() if result.refused)
     told = [f"Not done, {count:,} times: {why}." for why, count in refused.most_common()]
-    if found.is_more:
-        told.append("More tasks match than are taken at once: do it again for the rest.")
+    if found.after:
+        told.append(
+            f"More tasks match than the {MOST_IDS:,} that are taken at once: go on with the rest, which are older."
+        )
     if found.dispatched and found.dispatched.waiting:
         told.append(f"Not sent to Kafka yet: {found.dispatched.waiting}")
     return told

@@ -39,6 +39,11 @@ def test_every_dag_file_imports(bag):
     assert bag.import_errors == {}
 
 
+def test_a_slow_telegram_keeps_no_parser_task_from_being_cancelled(bag):
+    tell = bag.dags["parser_tasks_cancel_expired"].get_task("tell")
+    assert (tell.retries, tell.execution_timeout.total_seconds()) == (0, 45)
+
+
 def test_the_dags_are_exactly_those_that_the_systems_say_each_file_makes(bag):
     made: dict[str, list[str]] = {}
     for dag_id, dag in sorted(bag.dags.items()):

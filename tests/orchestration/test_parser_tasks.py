@@ -137,6 +137,34 @@ def test_a_late_task_is_cancelled_and_told(engine, kafka, telegram):
         TellOperator(task_id="tell").execute({})
 
 
+def one_that_failed(engine):
+    due(engine, "a")
+    create_tasks.function()
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.update(tables.TaskGroup).values(ended_at=1.0, failed=1))
+
+
+def test_what_telegram_did_not_take_is_told_by_the_next(engine, telegram):
+    one_that_failed(engine)
+    telegram.answers.append((403, {"ok": False, "error_code": 403, "description": "Forbidden: bot was kicked"}))
+    with pytest.raises(AirflowFailException, match="Telegram refuses: Forbidden"):
+        TellOperator(task_id="tell").execute({})
+    assert telegram.messages == []
+    TellOperator(task_id="tell").execute({})
+    assert len(telegram.messages) == 1
+
+
+def test_what_there_is_nobody_to_tell_is_not_kept_for_whoever_comes_later(engine, telegram, monkeypatch):
+    one_that_failed(engine)
+    with monkeypatch.context() as without:
+        without.delenv("AIRFLOW_CONN_TELEGRAM_DEFAULT")
+        with pytest.raises(AirflowSkipException, match="nobody is told"):
+            TellOperator(task_id="tell").execute({})
+    with pytest.raises(AirflowSkipException, match="nothing to tell"):
+        TellOperator(task_id="tell").execute({})
+    assert telegram.messages == []
+
+
 @pytest.mark.usefixtures("nobody_answers")
 def test_a_late_task_has_more_time_while_the_broker_cannot_say_what_is_unread(engine):
     due(engine, "a")

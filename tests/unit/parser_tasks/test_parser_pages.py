@@ -336,6 +336,18 @@ def test_what_is_not_shown_of_a_bulk_is_not_said_to_have_gone_well(client, world
     assert "3 more are not shown here: all of them went well." in shown
 
 
+def test_the_rest_of_a_bulk_is_gone_on_with(client, world, monkeypatch):
+    monkeypatch.setattr("include.parser_tasks.service.MOST_IDS", 2)
+    world.apply(*(world.report(each, Status.FAILED) for each in world.queued(3)))
+    tree = parse(send(client, "/tasks/all/retry", status=200).text)
+    assert [row[0] for row in rows(tree)] == ["feed 2", "feed 1"]
+    rest = tree.find(".//button[@id='rest']").get("hx-post")
+    tree = parse(send(client, rest.removeprefix(HERE), status=200).text)
+    assert [row[0] for row in rows(tree)] == ["feed 0"]
+    assert tree.find(".//button[@id='rest']") is None
+    assert world.statuses() == ["failed"] * 3 + ["queued"] * 3
+
+
 def test_a_bulk_leaves_alone_what_it_is_not_for(client, world):
     world.apply(world.report(world.queued(2)[0], Status.DONE))
     dialog = page(client, "/tasks/all/cancel", HTMX)

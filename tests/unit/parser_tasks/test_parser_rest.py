@@ -123,7 +123,7 @@ def test_sources_are_made_changed_and_deleted(call, world):
     assert (status, found["name"]) == (200, "b")
     assert [each["task_type"] for each in found["task_types"]] == ["all", "latest"]
     assert call("PUT", at, json={**FEED, "name": "c"})[1]["active"] is True
-    assert call("PUT", at, json={"name": "c"})[0] == 422
+    assert call("PUT", at, json={"name": "c"})[0] == call("PUT", at, json={**FEED, "settings": None})[0] == 422
     assert call("DELETE", at) == (200, {"cancelled_tasks": 0})
     assert call("GET", at)[0] == call("PATCH", at, json={})[0] == call("DELETE", at)[0] == 404
     assert world.rows(tables.SourceTaskType) == []
@@ -283,7 +283,11 @@ def test_types_of_tasks_are_made_changed_and_deleted(call, world):
         assert call("POST", "/task_type/", json={"name": "x" * 201})[0] == 422
         assert call("PATCH", at, json={"title": ""}) == (200, {**made, "title": ""})
         assert call("PUT", at, json={"name": "latest"})[0] == 409
-        assert {each["name"] for each in call("GET", "/task_type/")[1]["items"]} == {"all", "comments", "latest"}
+        assert [each["name"] for each in call("GET", "/task_type/")[1]["items"]] == ["all", "comments", "latest"]
+        first = call("GET", "/task_type/?page_size=2&sort=-name")[1]
+        assert ([each["name"] for each in first["items"]], first["total"]) == (["latest", "comments"], 3)
+        last = call("GET", "/task_type/", params={"page_size": 2, "sort": "-name", "after": first["after"]})[1]
+        assert ([each["name"] for each in last["items"]], last["after"]) == (["all"], None)
         assert call("GET", at)[0] == 200
     finally:
         assert call("DELETE", at) == (204, None)
@@ -447,7 +451,7 @@ def test_many_are_cancelled_with_a_result_each(call, world):
     assert said[str(two)].startswith("the task is `done`")
     assert said[NOBODY] == "there is no such task"
     found = call("POST", "/task/cancel", json={"filter": {"parser": "rss"}})[1]
-    assert (found["done"], found["refused"], found["is_more"]) == (1, 0, False)
+    assert (found["done"], found["refused"], found["after"]) == (1, 0, None)
     assert [each["id"] for each in found["results"]] == [str(three)]
     assert call("POST", "/task/cancel", json={"filter": {"status": ["done"]}})[1]["results"] == []
     world.check_counts()
@@ -461,14 +465,21 @@ def test_all_of_a_filter_are_tried_again_and_sent(call, world):
     assert {UUID(each["new_id"]) for each in found["results"]} == {row["id"] for row in world.tasks()[3:]}
 
 
-def test_of_more_than_one_request_takes_the_rest_is_left_for_the_next(call, world, monkeypatch):
-    world.queued(5)
-    monkeypatch.setattr("include.parser_tasks.service.MOST_IDS", 3)
-    monkeypatch.setattr("include.parser_tasks.service.BATCH", 2)
-    found = call("POST", "/task/cancel", json={"filter": {}})[1]
-    assert (found["done"], found["refused"], found["is_more"]) == (3, 0, True)
-    found = call("POST", "/task/cancel", json={"filter": {}})[1]
-    assert (found["done"], found["refused"], found["is_more"]) == (2, 0, False)
+@pytest.mark.parametrize("action", ["cancel", "retry"])
+def test_of_more_than_one_request_takes_the_rest_comes_by_the_next(call, world, monkeypatch, action):
+    made = world.queued(5)
+    if action == "retry":
+        world.apply(*(world.report(each, Status.FAILED) for each in made))
+    monkeypatch.setattr("include.parser_tasks.service.MOST_IDS", 2)
+    monkeypatch.setattr("include.parser_tasks.service.BATCH", 1)
+    taken, after = [], None
+    while True:
+        found = call("POST", f"/task/{action}", json={"filter": {}, "after": after})[1]
+        assert (found["done"], found["refused"]) == (len(found["results"]), 0)
+        taken += [UUID(each["id"]) for each in found["results"]]
+        if not (after := found["after"]):
+            break
+    assert taken == made[::-1]
 
 
 @pytest.mark.parametrize(
@@ -477,6 +488,8 @@ def test_of_more_than_one_request_takes_the_rest_is_left_for_the_next(call, worl
         {},
         {"ids": []},
         {"ids": [NOBODY], "filter": {}},
+        {"ids": [NOBODY], "after": NOBODY},
+        {"filter": {}, "after": "x"},
         {"ids": ["x"]},
         {"ids": [NOBODY] * 10_001},
         {"filter": {"staus": ["failed"]}},
@@ -577,7 +590,7 @@ def test_lists_are_filtered(call, world):
         "colour=red",
     ],
 )
-@pytest.mark.parametrize("listed", ["source", "source_task_type", "task_group", "task", "refused_message"])
+@pytest.mark.parametrize("listed", ["source", "source_task_type", "task_group", "task", "task_type", "refused_message"])
 def test_a_list_that_cannot_be_is_refused(call, listed, query):
     status, found = call("GET", f"/{listed}/?{query}")
     assert (status, bool(found["detail"])) == (422, True)
