@@ -208,7 +208,7 @@ def test_what_a_button_comes_to_is_told_though_its_row_would_be_refreshed_meanwh
 @pytest.mark.usefixtures("made")
 def test_a_viewer_sees_all_and_can_change_nothing(page, tmp_path):
     shown = page("viewer", "dark")
-    for path in ("/tasks", "/sources", "/errors"):
+    for path in ("/tasks", "/sources", "/errors", "/errors/messages"):
         shown.goto(HERE + path)
         expect(body(shown).first).to_be_visible()
         for button in shown.locator("main button").all():
