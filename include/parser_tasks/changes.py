@@ -144,8 +144,11 @@ class Changes:
         wanted = recordset(self.connection.dialect.name, "wanted", {"id": Uuid()})
         chosen = [_tasks.c[each.name] for each in fields(HeldTask)]
         read = sqlalchemy.select(*chosen).join(wanted, wanted.c.id == _tasks.c.id)
-        found = self.connection.execute(read, {"wanted": rows({"id": each} for each in set(ids))}).mappings()
-        return {row["id"]: HeldTask(**{**row, "status": Status(row["status"])}) for row in found}
+        found = self.connection.execute(read, {"wanted": rows({"id": each} for each in set(ids))})
+        held = [HeldTask(*row) for row in found]
+        for task in held:
+            task.status = Status(task.status)
+        return {task.id: task for task in held}
 
     def move(self, task: HeldTask, status: Status, at: float, **values: Any) -> None:
         """`task` comes to `status` at a time that others say; what is not possible of it is not believed."""
