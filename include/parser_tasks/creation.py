@@ -106,7 +106,9 @@ def _create_of(
             due = _chosen(parser, choice, now)
             found = (
                 connection.execute(
-                    due.where(~_has_open()).order_by(_due.c.priority.desc(), _due.c.due_at).limit(min(BATCH, room))
+                    due.where(_open_task().is_(None))
+                    .order_by(_due.c.priority.desc(), _due.c.due_at)
+                    .limit(min(BATCH, room))
                 )
                 .mappings()
                 .all()
@@ -125,10 +127,10 @@ def _create_of(
             if len(found) == BATCH:
                 continue
             count = sqlalchemy.select(sqlalchemy.func.count())
-            still_open = connection.scalar(count.select_from(due.where(_has_open()).subquery())) or 0
+            still_open = connection.scalar(count.select_from(due.where(_open_task().is_not(None)).subquery())) or 0
             if not choice.only_due:
                 still_open = max(0, still_open - total)  # what was created here is open as well
-            left = connection.scalar(count.select_from(due.where(~_has_open()).subquery())) or 0
+            left = connection.scalar(count.select_from(due.where(_open_task().is_(None)).subquery())) or 0
             return Created(parser, groups, total, still_open, left, backlog + len(found))
 
 
@@ -157,9 +159,13 @@ def _chosen(parser: str, choice: Choice, now: float) -> sqlalchemy.Select[Any]:
     return chosen
 
 
-def _has_open() -> sqlalchemy.ColumnElement[bool]:
+def _open_task() -> sqlalchemy.ScalarSelect[UUID]:
+    """The open task of a source and type, which is at most one: looked up by its key for each that is due.
+
+    As `EXISTS` it would be a join, planned by how many tasks were open when that was counted last: often none.
+    """
     same = (_tasks.c.source_id == _due.c.source_id) & (_tasks.c.task_type_id == _due.c.task_type_id)
-    return sqlalchemy.exists().where(same, is_open(_tasks.c.status)).correlate(_due)
+    return sqlalchemy.select(_tasks.c.id).where(same, is_open(_tasks.c.status)).correlate(_due).scalar_subquery()
 
 
 def _move_on(connection: sqlalchemy.Connection, found: Sequence[sqlalchemy.RowMapping], now: float) -> None:

@@ -194,3 +194,24 @@ def test_a_deleted_source_takes_its_open_tasks_along_and_leaves_what_was(world):
     ]
     assert actions.retry(world.engine, [ended], "somebody", world.now)[ended].refused == "its source was deleted"
     world.check_counts()
+
+
+def test_whether_a_task_is_open_is_looked_up_whatever_is_known_of_how_many_are(world):
+    said = []
+
+    def hear(_connection, _cursor, statement, parameters, *_):
+        if "due_at <=" in statement:
+            said.append((statement, parameters))
+
+    world.source()
+    sqlalchemy.event.listen(world.engine, "before_cursor_execute", hear)
+    world.create()
+    sqlalchemy.event.remove(world.engine, "before_cursor_execute", hear)
+    how = "EXPLAIN" if world.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    assert len(said) == 3
+    with world.engine.connect() as connection:
+        for statement, parameters in said:
+            plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{how} {statement}", parameters))
+            assert "Anti Join" not in plan
+            assert "Semi Join" not in plan
+            assert any(each in plan for each in ("SubPlan", "CORRELATED SCALAR SUBQUERY"))
