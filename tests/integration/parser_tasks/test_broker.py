@@ -226,6 +226,11 @@ def test_a_second_member_takes_over_its_share_and_nothing_is_lost(settings, topi
         first = stack.enter_context(consumer_of(settings, topic))
         seen["first"] += read(first, 50)
         second = stack.enter_context(consumer_of(settings, topic))
+        joining = threading.Thread(target=lambda: seen["second"].extend(second.read(1000, 0.5)))
+        joining.start()
+        while joining.is_alive():  # who has the partitions gives some away when it reads
+            seen["first"] += first.read(1000, 0.1)
+            first.commit()
         sent = 100
         for _ in range(int(LONG) * 2):
             for name, consumer in (("first", first), ("second", second)):
