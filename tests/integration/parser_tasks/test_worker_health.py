@@ -20,9 +20,10 @@ def test_a_worker_is_healthy_on_its_host_while_the_broker_counts_it_to_its_group
     monkeypatch.setattr(worker.socket, "gethostname", lambda: "here")
     given = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "RSS_PARSER_TASKS_TOPIC": topic, "RSS_PARSERS_GROUP": topic}
     where = place("rss", given)
+    check(where, "here")  # there are no tasks yet
+    Admin(KafkaSettings(kafka)).ensure_topics([topic])
     with pytest.raises(TransientError, match=topic):
         check(where, "here")
-    Admin(KafkaSettings(kafka)).ensure_topics([topic])
     line = KafkaLine(*where)
     try:
         assert is_healthy(where, line)
@@ -49,5 +50,5 @@ def is_healthy(where, line):
 def test_a_broker_that_is_away_is_said(monkeypatch):
     monkeypatch.setattr("include.parser_tasks.parsers.health.SECONDS", 0.5)
     where = place("rss", {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
-    with pytest.raises(TransientError, match="Kafka says nothing of the group `rss_parsers`"):
+    with pytest.raises(TransientError, match="Kafka says nothing of topic `rss_parser_tasks` and group `rss_parsers`"):
         check(where, "here")
