@@ -39,8 +39,6 @@ from include.parser_tasks.views import (
 Row = TypeVar("Row")
 # Seconds: for which a request waits for the broker, and for which what it said of its topics is shown again.
 PATIENCE, KEPT = 8.0, 5.0
-# Sources that a sentence names.
-NAMED = 10
 # Tasks of one transaction, for which others wait.
 BATCH = 2000
 # The consumer group of a parser's workers, where they were given no other.
@@ -282,8 +280,7 @@ class Service:
             raise BadInputError(f"task_type is `{task_type[:60]}`; there are {quoted(tuple(types))}")
         switched_on = queries.switched_on(self.engine(), source_ids)
         if missing := sorted(set(source_ids) - set(switched_on)):
-            more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
-            raise BadInputError(f"there are no sources {quoted(tuple(map(str, missing[:NAMED])))}{more}")
+            raise BadInputError(f"there are no sources {quoted(tuple(map(str, missing)))}")
         choice = Choice(tuple(source_ids), task_type, only_due, Cause.REQUEST)
         parsers = [parser] if parser else sorted(topics)
         made = creation.create(self.engine(), parsers, settings.backlog_limit, self.clock, choice)

@@ -350,7 +350,7 @@ def test_some_sources_are_asked_at_once(call, world):
         ({"parser": "fax"}, "registered are `rss`, `vk`, `youtube`"),
         ({"task_type": "none"}, "there are `all`, `latest`"),
         ({"source_ids": [10**9]}, "there are no sources `1000000000`"),
-        ({"source_ids": list(range(10**9, 10**9 + 10_000))}, "`1000000009` and 9,990 more"),
+        ({"source_ids": list(range(10**9, 10**9 + 10_000))}, "`1000000019`, … (10000 in all)"),
         ({"source_ids": [2**63]}, "less than or equal"),
         ({"source_ids": [-1]}, "greater than or equal"),
         ({"source_ids": ["x"]}, "valid integer"),
