@@ -21,8 +21,8 @@ from include.parser_tasks.tables import Source, Task, TaskGroup, TaskType
 
 # Groups and sources that are told at once, and the errors shown of a group.
 MOST, ERRORS = 20, 3
-# Who tells holds this lease, longer than one message may take: in seconds.
-LEASE, TERM = "parser_tasks/tell", 600.0
+# Who tells holds this lease: seconds, longer than the DAG lets it take.
+LEASE, TERM = "parser_tasks/tell", 120.0
 # Tasks in a row that failed or were late before a person is told of the source.
 FAILURES = 3
 
