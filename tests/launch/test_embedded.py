@@ -216,6 +216,15 @@ def test_make_up_with_an_address_for_one_dag_starts_the_demo_for_the_other(home,
     assert {"api-server", "scheduler", "dag-processor", "triggerer"} < set(started_processes)
 
 
+@pytest.mark.usefixtures("unfilled", "started_processes")
+def test_a_start_brings_a_new_database_with_its_dictionaries(home, monkeypatch):
+    told = []
+    monkeypatch.setattr(processes, "prepare", lambda *_, **given: told.append(given))
+    service.start(home, 1)
+    service.start(home, 1, "csv_processing")
+    assert told == [{"again": True, "data": True}, {"again": False, "data": True}]
+
+
 @pytest.mark.usefixtures("unfilled")
 def test_make_up_with_an_address_for_each_dag_starts_no_demo(home, started_processes, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_CSV_API", "https://api.example.com")

@@ -67,7 +67,7 @@ def start(home: Home, port: int, dag_id: str | None = None) -> Running:
     addresses = {demo.variable: demo.url_at(its_port) for demo, its_port in demos if demo.variable}
     environment = airflow_environment(home, port, addresses, schedule=lasting)
     # A lasting Airflow always begins with the pools of the file: a task in a pool that is gone waits for ever.
-    processes.prepare(home, environment, again=lasting)
+    processes.prepare(home, environment, again=lasting, data=True)
     if lasting:
         _fill(environment, [demo.name for demo, _ in demos])
     running = Running(

@@ -15,7 +15,7 @@ def main() -> int:
     """Prepare the databases; returns the exit status."""
     try:
         wanted = connections(os.environ)  # before anything is changed
-        prepare()
+        prepare(data=True)
         changed = store(wanted)
     except HeadraceError as error:
         print(f"error: {error}", file=sys.stderr)
