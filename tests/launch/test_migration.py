@@ -95,7 +95,7 @@ def test_a_system_with_models_has_a_branch_beside_them(home, tmp_path, monkeypat
     assert {"boxes", "rate_limits"} <= tables(f"sqlite:///{home.path / 'headrace.db'}")
     migration.migrate(home, Migration(revision="toys@base"))
     assert "boxes" not in tables(f"sqlite:///{home.path / 'headrace.db'}")
-    ours = "the application database is at `0004`, `enrichment_0001`, `parser_tasks_0001`"
+    ours = "the application database is at `0004`, `enrichment_0001`, `parser_tasks_0002`"
     assert capsys.readouterr().out.splitlines()[1:] == [f"{ours}, `toys_0001`", ours]
 
 
