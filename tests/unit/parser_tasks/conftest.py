@@ -185,6 +185,21 @@ def cleared(url: str) -> World:
     return World(engine)
 
 
+class Current:
+    """The service of the test that runs, for an application that is built once: that takes half a second."""
+
+    service: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.service, name)
+
+
+@pytest.fixture(scope="module")
+def current() -> Current:
+    """Set by each test's `service`."""
+    return Current()
+
+
 @pytest.fixture
 def world(parser_tasks_url) -> Iterator[World]:
     """A world with nothing in it."""

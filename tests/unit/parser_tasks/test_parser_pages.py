@@ -19,7 +19,7 @@ from include.web.app import build_app
 from include.web.pages import Pages, Tab
 from tests.html import parse, text_of
 from tests.unit.parser_tasks.conftest import NOON
-from tests.unit.web.conftest import ADMIN, VIEWER, access, served  # noqa: F401 (fixtures)
+from tests.unit.web.conftest import ACCESS, ADMIN, VIEWER, served  # noqa: F401 (fixture)
 
 TAB = Tab("Parser tasks", "/parser-manager")
 HERE = "/headrace/parser-manager"
@@ -67,16 +67,21 @@ def broker():
     return Broker()
 
 
+@pytest.fixture(scope="module")
+def app(current):
+    shown = Pages(TAB, (TAB,), Path(pages.__file__).with_name("templates"))
+    app = build_app(shown, ACCESS)
+    app.include_router(pages.router(shown, current, str))
+    return app
+
+
 @pytest.fixture
-def client(access, served, world, broker, monkeypatch):  # noqa: F811
+def client(app, current, served, world, broker, monkeypatch):  # noqa: F811
     monkeypatch.setattr(type(world.kafka), "close", lambda self: None, raising=False)
     settings = Settings(KafkaSettings("kafka:9092", demo=True))
-    service = Service(
+    current.service = Service(
         lambda: world.engine, lambda: settings, lambda kafka: world.kafka, lambda kafka, seconds: broker, world.clock
     )
-    shown = Pages(TAB, (TAB,), Path(pages.__file__).with_name("templates"))
-    app = build_app(shown, access)
-    app.include_router(pages.router(shown, service, str))
     return served(**{"parser-manager": app})
 
 
@@ -245,7 +250,7 @@ def test_a_tasks_history_begins_with_its_creation_and_says_what_it_waits_for(cli
 
 def test_a_task_whose_source_was_deleted_says_so_and_is_not_retried(client, world):
     task = world.queued()[0]
-    send(client, "/sources/1/delete")
+    send(client, f"/sources/{world.tasks()[0]['source_id']}/delete")
     tree = page(client, f"/tasks/{task}", HTMX)
     assert facts(tree)["Source"] == "feed 0 (deleted)"
     assert (facts(tree)["Begun"], facts(tree)["Worker"]) == ("never", "none")

@@ -15,7 +15,7 @@ from include.parser_tasks.settings import KafkaSettings, Settings
 from include.web.pages import Tab
 from tests.routes import CHANGING, answered, documented, paths, undocumented
 from tests.unit.parser_tasks.conftest import NOON, TOPICS
-from tests.unit.web.conftest import ADMIN, OWN_FORM, STRANGER, VIEWER, access, served  # noqa: F401 (fixtures)
+from tests.unit.web.conftest import ACCESS, ADMIN, OWN_FORM, STRANGER, VIEWER, served  # noqa: F401 (fixture)
 
 TAB = Tab("Parser tasks", "/parser-manager")
 ROOT = "/headrace/parser-manager/api/v1"
@@ -69,17 +69,20 @@ def settings():
 
 
 @pytest.fixture
-def service(world, broker, settings):
-    return Service(lambda: world.engine, lambda: Settings(**settings), broker.producer, broker.admin, world.clock)
+def service(current, world, broker, settings):
+    current.service = Service(
+        lambda: world.engine, lambda: Settings(**settings), broker.producer, broker.admin, world.clock
+    )
+    return current.service
+
+
+@pytest.fixture(scope="module")
+def app(current):
+    return build_app(TAB, (TAB,), ACCESS, current)
 
 
 @pytest.fixture
-def app(access, service):  # noqa: F811
-    return build_app(TAB, (TAB,), access, service)
-
-
-@pytest.fixture
-def client(app, served):  # noqa: F811
+def client(app, service, served):  # noqa: F811
     client = served(**{"parser-manager": app})
     client.headers.update(ADMIN)
     return client

@@ -19,9 +19,12 @@ async def user_of(request):
     return token
 
 
+ACCESS = Access(user_of, lambda user: user in ("admin", "viewer"), lambda user: user == "admin")
+
+
 @pytest.fixture
 def access():
-    return Access(user_of, lambda user: user in ("admin", "viewer"), lambda user: user == "admin")
+    return ACCESS
 
 
 @pytest.fixture
