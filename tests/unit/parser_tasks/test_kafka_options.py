@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from include.common.errors import ConfigError, TransientError
-from include.parser_tasks.broker import Consumer, OutgoingMessage, Producer
+from include.parser_tasks.broker import Consumer, OutgoingMessage, Producer, Sent
 from include.parser_tasks.broker_admin import Admin
 from include.parser_tasks.kafka_options import Faults, made, meaning
 from include.parser_tasks.settings import KafkaSettings
@@ -70,7 +70,7 @@ def test_a_broker_that_is_away_is_said_to_be_in_bounded_time():
         Admin(settings, seconds=0.2).backlog("g", "t")
     messages = [OutgoingMessage(name, "t", b"k", b"v") for name in ("one", "two")]
     away = "not acknowledged by Kafka at `127.0.0.1:1`"
-    assert Producer(settings).send(messages, seconds=0.2) == [("one", None, away), ("two", None, away)]
+    assert Producer(settings).send(messages, seconds=0.2) == [Sent(name, None, away) for name in ("one", "two")]
 
 
 def test_a_fault_that_goes_on_is_in_the_log_once_a_minute(caplog):
