@@ -165,7 +165,7 @@ def clean(text: str, length: int | None = None) -> str:
 
 def say_time(seconds: float) -> str:
     """Seconds since the epoch as `2026-11-26T19:50:00.123456Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _object(value: bytes | None, what: str) -> dict[str, Any]:

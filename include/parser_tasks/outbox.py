@@ -12,17 +12,21 @@ from typing import Protocol, cast
 from uuid import UUID
 
 import sqlalchemy
+from sqlalchemy import Uuid
 
 from include.common.database import answering
 from include.common.errors import TransientError
 from include.common.limits.lease import Leases
 from include.common.processes import this_process
+from include.common.recordset import recordset, rows
 from include.parser_tasks.broker import OutgoingMessage, Sent
 from include.parser_tasks.changes import Event, changing
 from include.parser_tasks.messages import TaskMessage, TaskSource, task_key, write_task
 from include.parser_tasks.models import Reason, Status
 from include.parser_tasks.tables import Source, Task, TaskType
 
+# Tasks that are put in order at once.
+MOST = 100_000
 # Tasks that are sent and marked at once.
 BATCH = 10_000
 # Seconds: for the acknowledgements of a batch; for which nobody else sends, so more than that and the marking.
@@ -64,11 +68,11 @@ def publish(
         with _turn(engine, clock) as mine:
             if not mine():
                 return Published(total, too_large, elsewhere=True)
-            while batch := _outgoing(engine, topics, clock()):
+            for ids in _batches(_waiting(engine, topics, clock())):
                 if not mine():  # too slow: somebody else has gone on
                     return Published(total, too_large, elsewhere=True)
                 sender = sender or connected()
-                sent = sender.send(batch, PATIENCE)
+                sent = sender.send(_outgoing(engine, topics, ids, clock()), PATIENCE)
                 too_large += _mark(engine, sent, clock())
                 total += sum(each.position is not None for each in sent)
                 if failed := [each for each in sent if each.position is None and not each.is_final]:
@@ -76,7 +80,7 @@ def publish(
                         f"{len(failed)} of {len(sent)} tasks were not sent and stay `created`: {failed[0].error}"
                     )
         # What came behind our last look was left to us by those who found us at it.
-        if not _outgoing(engine, topics, clock(), most=1):
+        if not _waiting(engine, topics, clock(), most=1):
             return Published(total, too_large)
 
 
@@ -90,21 +94,32 @@ def _turn(engine: sqlalchemy.Engine, clock: Callable[[], float]) -> Iterator[Cal
         leases.release(LEASE, holder)
 
 
-def _outgoing(
-    engine: sqlalchemy.Engine, topics: Mapping[str, str], now: float, most: int | None = None
-) -> list[OutgoingMessage]:
-    # Chosen before anything is joined to them: of 100,000 tasks that wait, most are read for their order only.
-    first = (
+def _waiting(engine: sqlalchemy.Engine, topics: Mapping[str, str], now: float, most: int = MOST) -> Sequence[UUID]:
+    """Tasks that are to be sent, the urgent first."""
+    read = (
         sqlalchemy.select(_tasks.c.id)
         .where(_tasks.c.status == Status.CREATED, _tasks.c.deadline_at > now, _tasks.c.parser.in_([*topics]))
         .where(_tasks.c.source_id.is_not(None))
         .order_by(_tasks.c.priority.desc(), _tasks.c.id)
-        .limit(most or BATCH)
-        .subquery("first")
+        .limit(most)
     )
+    with answering("the tasks to be sent"), engine.connect() as connection:
+        return connection.scalars(read).all()
+
+
+def _batches(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    return (ids[first : first + BATCH] for first in range(0, len(ids), BATCH))
+
+
+def _outgoing(
+    engine: sqlalchemy.Engine, topics: Mapping[str, str], ids: Sequence[UUID], now: float
+) -> list[OutgoingMessage]:
+    """The messages of those of these tasks that are still to be sent; see `creation._free` for where that is seen."""
+    given = recordset(engine.dialect.name, "given", {"id": Uuid()})
     read = (
         sqlalchemy.select(
             _tasks.c.id,
+            _tasks.c.status,
             _tasks.c.group_id,
             _tasks.c.attempt,
             _tasks.c.parser,
@@ -117,13 +132,15 @@ def _outgoing(
             _sources.c.address,
             _sources.c.settings,
         )
-        .join(first, first.c.id == _tasks.c.id)
+        .join(given, given.c.id == _tasks.c.id)
         .join(_sources, _sources.c.id == _tasks.c.source_id)
         .join(_types, _types.c.id == _tasks.c.task_type_id)
         .order_by(_tasks.c.priority.desc(), _tasks.c.id)
     )
     with answering("the tasks to be sent"), engine.connect() as connection:
-        return [_message(row, topics) for row in connection.execute(read).mappings()]
+        found = connection.execute(read, {"given": rows({"id": each} for each in ids)})
+        still = (row for row in found.mappings() if row["status"] == Status.CREATED and row["deadline_at"] > now)
+        return [_message(row, topics) for row in still]
 
 
 def _message(row: sqlalchemy.RowMapping, topics: Mapping[str, str]) -> OutgoingMessage:
