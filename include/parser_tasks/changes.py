@@ -239,9 +239,11 @@ class Changes:
         given = recordset(self.connection.dialect.name, "of_sources", _SOURCE)
         kept = sqlalchemy.case((given.c.reset, 0), else_=_sources.c.failures)
         still = sqlalchemy.and_(_sources.c.active, sqlalchemy.not_(given.c.gone))
+        # Most are well and stay so: their rows are not written anew.
+        is_news = sqlalchemy.or_(given.c.failures > 0, given.c.gone, _sources.c.failures > 0)
         update = (
             sqlalchemy.update(_sources)
-            .where(_sources.c.id == given.c.id)
+            .where(_sources.c.id == given.c.id, is_news)
             .values(failures=kept + given.c.failures, active=still)
         )
         told = rows({"id": source, **vars(result)} for source, result in self._of_sources.items())
