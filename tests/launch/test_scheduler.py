@@ -1,12 +1,14 @@
 """The scheduler's imports: what DAG files need of other packages is there before tasks are forked."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from include.launch.embedded import scheduler
 from include.launch.embedded.service import _command
 from include.orchestration.paths import PROJECT
 
@@ -45,3 +47,24 @@ def test_the_scheduler_of_one_run_imports_the_bundle_as_well():
 def test_the_other_services_are_airflows_own():
     assert _command("api-server", lasting=True) == ["airflow", "api-server"]
     assert _command("triggerer", lasting=True) == ["airflow", "triggerer", "--skip-serve-logs"]
+
+
+def test_the_scheduler_begins_once_the_api_server_listens(monkeypatch):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        looks = []
+
+        def sleep(seconds):
+            looks.append(seconds)
+            if len(looks) == 3:
+                server.listen()
+
+        monkeypatch.setattr(scheduler.time, "sleep", sleep)
+        scheduler.wait_for_api(f"http://127.0.0.1:{server.getsockname()[1]}/execution/")
+    assert len(looks) == 3
+
+
+def test_the_scheduler_begins_without_an_api_server_in_the_end(monkeypatch):
+    monkeypatch.setattr(scheduler, "PATIENCE", 0.2)
+    scheduler.wait_for_api("http://127.0.0.1:9/execution/")
+    scheduler.wait_for_api("")
