@@ -55,14 +55,14 @@ class Manager:
         found = self.call("GET", "/task/", params={"source_id": source_id, "page_size": 1})["items"]
         return found[0] if found else None
 
-    def ended(self, source_id):
+    def ended(self, source_id, seconds=180):
         """The newest task of a source once it has come to an end."""
 
         def end():
             found = self.newest(source_id)
             return found if found and found["ended_at"] else None
 
-        return wait_until(end, f"the end of the task of source {source_id}", every=1)
+        return wait_until(end, f"the end of the task of source {source_id}", seconds, every=1)
 
 
 @pytest.fixture(scope="module")
@@ -184,5 +184,6 @@ def test_tasks_that_were_created_while_the_broker_was_dead_are_sent_when_it_is_b
         assert waiting["status"] == "created"
     finally:
         with_kafka.compose("start", "kafka")
-    task = manager.ended(source_id)
+    # Sender, worker and reader come back one after the other, each when a session of before has ended (45 s).
+    task = manager.ended(source_id, 400)
     assert (task["id"], task["status"], task["attempt"]) == (waiting["id"], "done", 1)
