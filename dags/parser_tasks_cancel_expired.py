@@ -11,7 +11,7 @@ again.
 `BOT_TOKEN` and `CHAT_ID` are set.
 
 **A rerun** (Clear) cancels what is late by then, and tells what nobody was told. So does the next run, where Telegram
-was away: nothing is lost, and nothing told twice.
+was away: nothing is lost. Only a kill between Telegram's answer and our mark tells a message twice.
 
 **It does not** cancel a task whose status waits in Kafka to be read: it waits for the reader, ten minutes at most.
 """

@@ -16,20 +16,6 @@ DEMO = "HEADRACE_DEMO_KAFKA"
 DEMO_SESSION = 6_000
 # Parser type -> its topic, where the environment says no other.
 TOPICS = {"rss": "rss_parser_tasks", "vk": "vk_parser_tasks", "youtube": "youtube_parser_tasks"}
-# Besides `<NAME>_PARSER_TASKS_TOPIC`.
-VARIABLES = (
-    "DEFAULT_PAGINATION_SIZE",
-    "KAFKA_DEFAULT_BULK_SIZE",
-    "KAFKA_DEFAULT_BULK_TIMEOUT",
-    "KAFKA_HEARTBEAT_INTERVAL_MS",
-    "KAFKA_MAX_REQUEST_SIZE",
-    "KAFKA_PARTITIONS",
-    "KAFKA_SESSION_TIMEOUT_MS",
-    "KAFKA_TASKS_CONSUMER_GROUP",
-    "KAFKA_TASK_STATUS_TOPIC",
-    "KAFKA_WORKERS_ENABLED",
-    "PARSER_TASKS_BACKLOG_LIMIT",
-)
 _PARSER_TOPIC = re.compile(r"([A-Z][A-Z0-9_]*)_PARSER_TASKS_TOPIC")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
